@@ -1,0 +1,28 @@
+//! IKEv1 as a pure library: main mode with pre-shared keys, quick mode, informational exchanges; both roles.
+//!
+//! **The rule of use.** An [`Endpoint`] owns no socket, no clock and no thread. After every call that changes it
+//! ([`Endpoint::connect`], [`close`](Endpoint::close), [`handle`](Endpoint::handle), [`handle_timeout`](Endpoint::handle_timeout), ...)
+//!
+//! 1. call [`Endpoint::poll_event`] until `None` and act on each event: an inbound SA must be installed *before* the message
+//!    that lets the peer use it leaves,
+//! 2. call [`Endpoint::poll_transmit`] until `None` and send each datagram,
+//! 3. call [`Endpoint::poll_timeout`] once and call [`Endpoint::handle_timeout`] when that moment has come.
+//!
+//! `now` is always an argument, and randomness comes from a source handed in, so the same seed gives the same run.
+//!
+//! ```text
+//!  datagram -> endpoint -> session (one ISAKMP SA: cookies, SKEYIDs) -> main_mode/{initiator,responder}
+//!              which one?       |                                       one struct per awaited message
+//!                               +-> quick_mode     (one exchange per message id -> keys of one IPsec SA pair)
+//!                               +-> informational  (NOTIFY, DELETE, DPD)
+//! ```
+
+mod config;
+mod endpoint;
+mod event;
+mod proposal;
+
+pub use config::{ConnectionConfig, ConnectionId, Dpd, Identity, NatTraversal, Psk, ProxyIdentity, Start, TrafficSelectors};
+pub use endpoint::Endpoint;
+pub use event::{ChildKeys, ChildSaId, Code, DeleteReason, Direction, Encapsulation, Event, Failure, IkeSaInfo, NatStatus, Role, Transmit};
+pub use proposal::{EncryptionAlgorithm, EspProposal, EspTransform, Group, HashAlgorithm, IkeProposal, IntegrityAlgorithm};

@@ -1,0 +1,14 @@
+//! tandem: the on-premises end of an active/standby pair of IKEv1 tunnels, in userspace.
+//!
+//! ```text
+//!  data path     TUN -> flow -> policy -> route -> SA -> seal -> network      src/datapath.rs, on its own threads
+//!                network -> SPI -> open -> selectors -> TUN
+//!  control path  datagrams, probes, timers, commands, links -> IKE, tracks, routes -> tables, datagrams, probes
+//!                src/gateway.rs (pure), driven by src/run.rs (the only place that waits)
+//! ```
+
+pub mod config;
+pub mod datapath;
+pub mod policy;
+pub mod sadb;
+pub mod stats;
