@@ -130,6 +130,16 @@ pub enum Rank {
 }
 
 impl Rank {
+    /// The preference, if it has one.
+    pub fn preference(self) -> Option<u32> {
+        if let Self::Preference(p) = self { Some(p) } else { None }
+    }
+
+    /// The weight, if it has one.
+    pub fn weight(self) -> Option<u32> {
+        if let Self::Weight(w) = self { Some(w) } else { None }
+    }
+
     /// A number to compare by: the smallest wins.
     pub fn order(self) -> u64 {
         match self {

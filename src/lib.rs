@@ -1,14 +1,26 @@
 //! tandem: the on-premises end of an active/standby pair of IKEv1 tunnels, in userspace.
 //!
 //! ```text
-//!  data path     TUN -> flow -> policy -> route -> SA -> seal -> network      src/datapath.rs, on its own threads
+//!  data path     TUN -> flow -> policy -> route -> SA -> seal -> network      src/datapath, on its own threads
 //!                network -> SPI -> open -> selectors -> TUN
 //!  control path  datagrams, probes, timers, commands, links -> IKE, tracks, routes -> tables, datagrams, probes
 //!                src/gateway.rs (pure), driven by src/run.rs (the only place that waits)
 //! ```
 
+pub mod cli;
 pub mod config;
+pub mod connection;
+pub mod control;
 pub mod datapath;
+pub mod events;
+pub mod gateway;
+pub mod health;
+pub mod machine;
 pub mod policy;
+pub mod probe;
+pub mod routing;
+pub mod run;
 pub mod sadb;
 pub mod stats;
+pub mod status;
+pub mod tracker;

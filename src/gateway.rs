@@ -1,0 +1,682 @@
+//! The control path, pure: what arrives goes in as an [`Input`], what has to happen comes out as an [`Output`]. It owns no socket and reads no clock.
+//!
+//! ```text
+//!  datagram, notice --> IKE --> events --> SA pairs ---+
+//!  probe's answer ----> tracks, health checks ---------+--> valid routes --> Tables --> packet path
+//!  links, addresses --> paths -------------------------+
+//!  a command ---------> IKE                                 datagrams, echoes, events
+//! ```
+//!
+//! **The rule of use.** After every [`Gateway::handle`] or [`Gateway::handle_timeout`] take [`Gateway::poll_output`] until `None`, in order: new tables
+//! come before the datagrams that let the peer use a new SA. Then ask [`Gateway::poll_timeout`] once.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt as _, SeedableRng};
+use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, Role, Transmit};
+
+use crate::config::{Config, Via};
+use crate::connection::{Connection, SaPair};
+use crate::events::{Event, Kind};
+use crate::handoff;
+use crate::icmp;
+use crate::machine::Machine;
+use crate::routing::{self, Decision};
+use crate::sadb::{EchoEntry, Inject, Notice, Tables};
+use crate::stats::Drops;
+use crate::status::{ErrorStatus, RouteStatus, Status, TrackStatus, seconds};
+use crate::tracker::{Track, TrackState};
+
+/// How long an old ISAKMP SA may take to answer the quick mode that proves a path again; then a new main mode begins.
+const PROOF_PATIENCE: Duration = Duration::from_secs(1);
+/// MTU of a path whose link is not known, in bytes: Ethernet's.
+const DEFAULT_PATH_MTU: u32 = 1500;
+
+/// What the control path reacts to.
+#[derive(Debug)]
+pub enum Input {
+    /// A UDP payload from port 500.
+    Datagram {
+        /// Where it arrived.
+        local: SocketAddr,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// The payload.
+        payload: Vec<u8>,
+    },
+    /// Word from the packet path.
+    Notice(Notice),
+    /// An answer to a track's echo outside the tunnel.
+    ProbeReply {
+        /// Index of the track.
+        track: usize,
+        /// The echo's sequence number.
+        sequence: u16,
+    },
+    /// Links and addresses as they are now.
+    Machine(Machine),
+    /// `tandem up`: the connection's index.
+    Up(usize),
+    /// `tandem down`.
+    Down(usize),
+    /// `tandem rekey`.
+    Rekey(usize),
+}
+
+/// What has to happen, in this order.
+#[derive(Debug)]
+pub enum Output {
+    /// The packet path uses these tables from now on.
+    Tables(Arc<Tables>),
+    /// The MTU of the TUN device, in bytes.
+    Mtu(u16),
+    /// An IKE datagram leaves.
+    Transmit(Transmit),
+    /// A track's echo leaves outside the tunnel.
+    Probe {
+        /// Index of the track.
+        track: usize,
+        /// The echo's sequence number.
+        sequence: u16,
+    },
+    /// An echo leaves through a tunnel.
+    Inject(Inject),
+    /// Something to tell people.
+    Event(Event),
+}
+
+/// A track and the ICMP identifier of its echoes.
+struct Probed {
+    track: Track,
+    echo_id: u16,
+}
+
+/// The whole control path.
+pub struct Gateway {
+    config: Config,
+    ike: Endpoint,
+    connections: Vec<Connection>,
+    tracks: Vec<Probed>,
+    machine: Machine,
+    routes: Decision,
+    token: [u8; 16],
+    rng: StdRng,
+    drops: Arc<Drops>,
+    started: Instant,
+    mtu: u16,
+    /// The tables that were handed over no longer tell the truth.
+    stale: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Gateway {
+    /// A gateway that has not begun to negotiate; [`start`](Self::start) it. The same seed and inputs give the same run.
+    pub fn new(now: Instant, config: Config, drops: Arc<Drops>, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let mut ike_seed = [0; 32];
+        rng.fill_bytes(&mut ike_seed);
+        let mut ike = Endpoint::new(ike_seed);
+        let mut token = [0; 16];
+        rng.fill_bytes(&mut token);
+        // Consecutive numbers, so that no two of our echoes share one.
+        let mut echo_id: u16 = rng.random();
+        let mut next_id = || {
+            echo_id = echo_id.wrapping_add(1);
+            echo_id
+        };
+        let connections: Vec<_> = config.connections.iter().map(|c| Connection::new(c.clone(), next_id())).collect();
+        let tracks: Vec<_> = config.tracks.iter().map(|&t| Probed { track: Track::new(t), echo_id: next_id() }).collect();
+        for (index, connection) in config.connections.iter().enumerate() {
+            ike.configure(now, id(index), connection.ike.clone());
+        }
+        let mtu = config.gateway.mtu.unwrap_or_else(|| config.connections.iter().map(|c| least_inner_mtu(c, DEFAULT_PATH_MTU)).min().unwrap_or(1400));
+        Self {
+            config,
+            ike,
+            connections,
+            tracks,
+            machine: Machine::default(),
+            routes: Decision::default(),
+            token,
+            rng,
+            drops,
+            started: now,
+            mtu,
+            stale: true,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Begins: tracks probe, and connections with `start = "always"` negotiate.
+    pub fn start(&mut self, now: Instant, machine: Machine) {
+        self.emit(Event::new(Kind::Started, format!("tandem {} started with {} connections", env!("CARGO_PKG_VERSION"), self.connections.len())));
+        self.machine = machine;
+        for probed in &mut self.tracks {
+            probed.track.start(now);
+        }
+        for index in 0..self.connections.len() {
+            if self.connections[index].wanted {
+                self.ike.connect(now, id(index));
+            }
+            self.look_at_path(now, index);
+        }
+        self.settle(now);
+    }
+
+    /// Takes every connection down, with DELETE to the peers.
+    pub fn stop(&mut self, now: Instant) {
+        self.emit(Event::new(Kind::Stopping, "tandem takes its connections down"));
+        for index in 0..self.connections.len() {
+            self.ike.close(now, id(index));
+        }
+        self.settle(now);
+    }
+
+    /// The MTU of the TUN device to begin with, in bytes.
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The ICMP identifier and payload token of a track's echoes.
+    pub fn track_echo(&self, track: usize) -> Option<EchoEntry> {
+        self.tracks.get(track).map(|probed| EchoEntry { id: probed.echo_id, token: self.token })
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Datagram { local, remote, payload } => self.ike.handle(now, local, remote, &payload),
+            Input::Notice(notice) => self.handle_notice(now, notice),
+            Input::ProbeReply { track, sequence } => self.with_track(now, track, |track| track.answer(now, sequence)),
+            Input::Machine(machine) => {
+                self.machine = machine;
+                for index in 0..self.connections.len() {
+                    self.look_at_path(now, index);
+                }
+            }
+            Input::Up(index) => {
+                self.connections[index].wanted = true;
+                self.ike.connect(now, id(index));
+            }
+            Input::Down(index) => {
+                self.connections[index].wanted = false;
+                self.ike.close(now, id(index));
+            }
+            Input::Rekey(index) => self.ike.rekey(now, id(index)),
+        }
+        self.settle(now);
+    }
+
+    /// Runs what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for index in 0..self.connections.len() {
+            // Proof of life for DPD: the packet path only counts, so the counters are read when the negotiator may be about to ask.
+            let connection = &mut self.connections[index];
+            let seen = connection.counters.inbound.packets();
+            if seen != connection.packets_seen {
+                connection.packets_seen = seen;
+                self.ike.traffic_seen(now, id(index));
+            }
+            self.run_health_check(now, index);
+        }
+        for index in 0..self.tracks.len() {
+            self.run_track(now, index);
+        }
+        self.ike.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// The next thing that has to happen.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let tracks = self.tracks.iter().filter_map(|probed| probed.track.poll_timeout());
+        let health = self.connections.iter().filter_map(|c| c.health.as_ref()?.0.poll_timeout());
+        tracks.chain(health).chain(self.ike.poll_timeout()).min()
+    }
+
+    fn handle_notice(&mut self, now: Instant, notice: Notice) {
+        match notice {
+            Notice::Ike { local, remote, datagram } => self.ike.handle(now, local, remote, &datagram),
+            Notice::Authentic { spi_in, remote } => {
+                self.ike.esp_authentic(now, spi_in, remote);
+                self.prove(spi_in);
+            }
+            Notice::UnknownSpi { local, remote } => {
+                if let Some(index) = self.connections.iter().position(|c| c.config.ike.local == local && c.config.ike.remote == remote) {
+                    self.ike.esp_unknown_spi(now, id(index));
+                }
+            }
+            Notice::NoSa { connection, child } => self.ike.acquire(now, id(connection), child),
+            Notice::EchoReply { connection, id: echo_id, sequence } => self.handle_echo_reply(now, connection, echo_id, sequence),
+            Notice::SequenceLow { id: pair } => {
+                if let Some(index) = self.connections.iter().position(|c| c.pairs.iter().any(|p| p.facts.id == pair)) {
+                    self.ike.renew(now, id(index), None);
+                }
+            }
+        }
+    }
+
+    /// A reply counts only for the connection that the echo left by.
+    fn handle_echo_reply(&mut self, now: Instant, connection: usize, echo_id: u16, sequence: u16) {
+        if let Some(c) = self.connections.get_mut(connection)
+            && let Some((health, _)) = c.health.as_mut().filter(|(_, id)| *id == echo_id)
+        {
+            let was_healthy = health.is_healthy();
+            health.answer(now, sequence);
+            if !was_healthy && health.is_healthy() {
+                let event = Event::new(Kind::Health, "health check: success").of(c.name());
+                self.emit(event);
+            }
+            return;
+        }
+        let is_ours = |p: &Probed| p.echo_id == echo_id && p.track.config().via == Via::Tunnel(connection);
+        if let Some(index) = self.tracks.iter().position(is_ours) {
+            self.with_track(now, index, |track| track.answer(now, sequence));
+        }
+    }
+
+    fn run_health_check(&mut self, now: Instant, index: usize) {
+        let connection = &mut self.connections[index];
+        let Some((health, echo_id)) = &mut connection.health else { return };
+        let was_healthy = health.is_healthy();
+        let action = health.handle_timeout(now);
+        let (config, echo_id, failed) = (*health.config(), *echo_id, was_healthy && !health.is_healthy());
+        let name = connection.name().to_owned();
+        if failed {
+            let message = format!("health check: failed, {} echoes from {} to {} lost", config.retries, config.source, config.destination);
+            self.emit(Event::new(Kind::Health, message).of(&name));
+        }
+        if action.reset {
+            self.emit(Event::new(Kind::Health, "health check: the tunnel is reset").of(&name));
+            self.ike.close(now, id(index));
+            self.ike.connect(now, id(index));
+        }
+        if let Some(sequence) = action.send {
+            let packet = icmp::echo_packet(config.source, config.destination, echo_id, sequence, &self.token);
+            self.outputs.push_back(Output::Inject(Inject { connection: index, packet }));
+        }
+    }
+
+    fn run_track(&mut self, now: Instant, index: usize) {
+        let mut send = None;
+        self.with_track(now, index, |track| send = track.handle_timeout(now));
+        let (Some(sequence), Some(probed)) = (send, self.tracks.get(index)) else { return };
+        let config = probed.track.config();
+        match (config.via, config.source) {
+            (Via::Outside(_), _) => self.outputs.push_back(Output::Probe { track: index, sequence }),
+            (Via::Tunnel(connection), Some(source)) => {
+                let packet = icmp::echo_packet(source, config.destination, probed.echo_id, sequence, &self.token);
+                self.outputs.push_back(Output::Inject(Inject { connection, packet }));
+            }
+            // `Config::parse` gives every track through a tunnel a source.
+            (Via::Tunnel(_), None) => {}
+        }
+    }
+
+    /// Does something to a track and draws the consequences if its state changes.
+    fn with_track(&mut self, now: Instant, index: usize, change: impl FnOnce(&mut Track)) {
+        let Some(probed) = self.tracks.get_mut(index) else { return };
+        let before = probed.track.state();
+        change(&mut probed.track);
+        let after = probed.track.state();
+        if before == after {
+            return;
+        }
+        let config = *probed.track.config();
+        let way = match config.via {
+            Via::Outside(c) => format!("outside the tunnel by {}", self.connections[c].name()),
+            Via::Tunnel(c) => format!("through the tunnel of {}", self.connections[c].name()),
+        };
+        self.emit(Event::new(Kind::Track, format!("track {} is {}: {} {way}", config.id, after.name(), config.destination)));
+
+        for connection in 0..self.connections.len() {
+            if !self.config.routes.iter().any(|r| r.connection == connection && r.track == Some(index)) {
+                continue;
+            }
+            if after == TrackState::Negative {
+                self.connections[connection].doubt();
+            }
+            match config.via {
+                Via::Outside(_) => self.look_at_path(now, connection),
+                // The path outside may be fine, and only the peer has dropped our SAs: new ones tell.
+                Via::Tunnel(_) if after == TrackState::Negative => self.prove_again(now, connection),
+                Via::Tunnel(_) => {}
+            }
+        }
+    }
+
+    /// Compares a connection's path with what it was, and reacts to a change at once, without waiting for a probe.
+    fn look_at_path(&mut self, now: Instant, index: usize) {
+        let connection = &self.connections[index];
+        let ike = &connection.config.ike;
+        let interface = connection.config.interface.as_deref();
+        let can_leave = self.machine.can_leave(interface, ike.local);
+        let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
+            self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
+        });
+        let path_up = can_leave && !probe_says_no;
+        let was_up = connection.path_up;
+        if path_up == was_up {
+            return;
+        }
+        self.connections[index].path_up = path_up;
+        let (name, local) = (self.connections[index].name().to_owned(), ike_local(&self.connections[index]));
+        let by = self.connections[index].config.interface.clone().map_or_else(String::new, |i| format!(" on {i}"));
+        if !path_up {
+            let why = if can_leave { "its track is negative" } else { "link down or address gone" };
+            self.emit(Event::new(Kind::PathDown, format!("path from {local}{by} is down: {why}")).of(&name));
+            self.connections[index].doubt();
+            return;
+        }
+        self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
+        if can_leave {
+            // A track that judges this path need not wait for its next turn.
+            for probed in self.tracks.iter_mut().filter(|p| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative) {
+                probed.track.start(now);
+            }
+        }
+        self.prove_again(now, index);
+    }
+
+    /// New quick modes at once, if there is something in doubt to prove.
+    fn prove_again(&mut self, now: Instant, index: usize) {
+        let connection = &mut self.connections[index];
+        if !connection.path_up || connection.is_proven() {
+            return;
+        }
+        if !connection.pairs.is_empty() {
+            connection.doubt();
+            self.ike.renew(now, id(index), Some(PROOF_PATIENCE));
+        } else if connection.wanted {
+            self.ike.connect(now, id(index));
+        }
+    }
+
+    /// An authentic packet on a pair in doubt: the peer holds it.
+    fn prove(&mut self, spi_in: u32) {
+        for connection in self.connections.iter_mut().filter(|c| c.path_up) {
+            if let Some(pair) = connection.pairs.iter_mut().find(|p| p.facts.spi_in == spi_in) {
+                pair.proven = true;
+            }
+        }
+    }
+
+    /// After every input: what IKE has to tell, then the routes, then the tables, then what IKE has to send.
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.ike.poll_event() {
+            self.handle_ike_event(now, event);
+        }
+        for connection in &mut self.connections {
+            let newest = connection.newest_of_all().map(|p| p.facts.id);
+            if let Some((health, _)) = &mut connection.health {
+                health.use_pair(now, newest);
+            }
+        }
+        self.choose_routes();
+        self.choose_mtu();
+        if self.stale {
+            self.stale = false;
+            self.outputs.push_back(Output::Tables(Arc::new(self.tables())));
+        }
+        while let Some(transmit) = self.ike.poll_transmit() {
+            self.outputs.push_back(Output::Transmit(transmit));
+        }
+    }
+
+    fn choose_routes(&mut self) {
+        let valid: Vec<bool> = self
+            .config
+            .routes
+            .iter()
+            .map(|route| {
+                let connection = &self.connections[route.connection];
+                let track_is_negative = route.track.and_then(|t| self.tracks.get(t)).is_some_and(|p| p.track.state() == TrackState::Negative);
+                connection.path_up && connection.is_proven() && connection.is_healthy() && !track_is_negative
+            })
+            .collect();
+        let decision = routing::decide(&self.config.routes, &valid);
+        if decision == self.routes {
+            return;
+        }
+        for entry in &decision.table {
+            let before = self.routes.table.iter().find(|e| e.destination == entry.destination);
+            if let Some(before) = before.filter(|b| b.connection != entry.connection) {
+                let (from, to) = (self.connections[before.connection].name(), self.connections[entry.connection].name());
+                let event = Event::new(Kind::RouteSwitched, format!("{} goes by {to} now, not by {from}", entry.destination)).of(to);
+                self.outputs.push_back(Output::Event(event));
+                self.stale = true;
+            }
+        }
+        self.stale |= decision.table != self.routes.table;
+        self.routes = decision;
+    }
+
+    /// The TUN device's MTU is that of the tightest tunnel.
+    fn choose_mtu(&mut self) {
+        if self.config.gateway.mtu.is_some() {
+            return;
+        }
+        let tightest = |c: &Connection| c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner));
+        let mtu = self.connections.iter().map(tightest).min();
+        if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
+            self.mtu = mtu;
+            self.outputs.push_back(Output::Mtu(mtu));
+        }
+    }
+
+    fn tables(&self) -> Tables {
+        let health = self.connections.iter().filter_map(|c| c.health.as_ref().map(|(_, id)| *id));
+        let tunnel_tracks = self.tracks.iter().filter(|p| matches!(p.track.config().via, Via::Tunnel(_))).map(|p| p.echo_id);
+        Tables {
+            connections: self.connections.iter().map(Connection::entry).collect(),
+            routes: self.routes.table.clone(),
+            inbound: self.connections.iter().flat_map(|c| &c.pairs).map(|p| Arc::clone(&p.inbound)).collect(),
+            echoes: health.chain(tunnel_tracks).map(|id| EchoEntry { id, token: self.token }).collect(),
+            icmp_source: self.inside_address(),
+        }
+    }
+
+    /// An address of this machine inside the local selectors.
+    fn inside_address(&self) -> Option<IpAddr> {
+        let nets = self.config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net);
+        nets.into_iter().find_map(|net| self.machine.address_inside(net, &self.config.gateway.tun))
+    }
+
+    fn path_mtu(&self, connection: &Connection) -> u32 {
+        let link = self.machine.link(connection.config.interface.as_deref(), connection.config.ike.local);
+        link.map_or(DEFAULT_PATH_MTU, |link| link.mtu)
+    }
+
+    fn handle_ike_event(&mut self, now: Instant, event: IkeEvent) {
+        match event {
+            IkeEvent::Negotiating { connection, role } => {
+                let who = if role == Role::Initiator { "we" } else { "the peer" };
+                self.tell(connection, Kind::Negotiating, format!("{who} began to negotiate"));
+            }
+            IkeEvent::IkeEstablished { connection, info } => {
+                let Some(c) = self.connections.get_mut(index(connection)) else { return };
+                let message = format!("ISAKMP SA established: {}, {:?}", info.proposal, info.role);
+                c.ike_sa = Some((info, true));
+                c.quick_mode_failed = false;
+                self.tell(connection, Kind::IkeEstablished, message);
+            }
+            IkeEvent::IkeClosed { connection, reason } => {
+                if let Some((_, stands)) = self.connections.get_mut(index(connection)).and_then(|c| c.ike_sa.as_mut()) {
+                    *stands = false;
+                }
+                self.tell(connection, Kind::IkeClosed, format!("ISAKMP SA is gone: {}", reason_text(reason)));
+            }
+            IkeEvent::ChildInstalled { .. } => self.install(event),
+            IkeEvent::ChildReady { connection, id, .. } => self.make_ready(connection, id),
+            IkeEvent::ChildDeleted { connection, id, reason, .. } => {
+                let Some(c) = self.connections.get_mut(index(connection)) else { return };
+                let Some(at) = c.pairs.iter().position(|p| p.facts.id == id) else { return };
+                let pair = c.pairs.remove(at);
+                self.stale = true;
+                if reason != DeleteReason::Replaced {
+                    let message = format!("IPsec SA pair in {:08x} out {:08x} is gone: {}", pair.facts.spi_in, pair.facts.spi_out, reason_text(reason));
+                    self.tell(connection, Kind::IpsecClosed, message);
+                }
+            }
+            IkeEvent::PeerMoved { connection, encapsulation } => {
+                let path = handoff::outer_path(encapsulation, &self.config.connections[index(connection)].ike);
+                let Some(c) = self.connections.get_mut(index(connection)) else { return };
+                for pair in c.pairs.iter_mut().filter(|p| p.inbound.in_udp) {
+                    pair.outbound = Arc::new(pair.outbound.moved(path));
+                }
+                self.stale = true;
+                if let Encapsulation::Udp { remote, .. } = encapsulation {
+                    self.tell(connection, Kind::PeerMoved, format!("the peer sends from {remote} now"));
+                }
+            }
+            IkeEvent::PeerDead { connection } => {
+                if let Some(c) = self.connections.get_mut(index(connection)) {
+                    c.doubt();
+                }
+                self.tell(connection, Kind::PeerDead, "the peer does not answer (DPD)".to_owned());
+            }
+            IkeEvent::Failed { connection, remote, failure, retry_at } => {
+                let mut message = format!("negotiation with {remote} failed: {}", failure.message);
+                if let Some(at) = retry_at {
+                    message += &format!("; next attempt in {:.1} s", at.saturating_duration_since(now).as_secs_f64());
+                }
+                let mut event = Event::new(Kind::NegotiationFailed, message).because(failure.code, &failure.advice);
+                if let Some(c) = connection.and_then(|c| self.connections.get_mut(index(c))) {
+                    event = event.of(c.name());
+                    c.quick_mode_failed |= c.ike_sa.as_ref().is_some_and(|(_, stands)| *stands);
+                    c.last_error = Some(ErrorStatus { code: format!("{:?}", failure.code), message: failure.message, advice: failure.advice });
+                }
+                self.emit(event);
+            }
+            IkeEvent::Warning { connection, message } => self.tell(connection, Kind::Warning, message),
+        }
+    }
+
+    /// A new pair: its inbound half works from the next tables on.
+    fn install(&mut self, event: IkeEvent) {
+        let IkeEvent::ChildInstalled { connection, child, id, selectors, transform, pfs, encapsulation, keys, rekey_at, .. } = event else { return };
+        let Some(c) = self.connections.get(index(connection)) else { return };
+        let path = handoff::outer_path(encapsulation, &c.config.ike);
+        let max_inner = handoff::max_inner(transform, path, self.path_mtu(c));
+        let sa = handoff::Negotiated { id, connection: index(connection), child, selectors, transform, path, max_inner, replay_window: c.config.replay_window };
+        let (facts, outbound, inbound) = handoff::entries(sa, keys, &mut self.rng);
+        let pair = SaPair { facts, outbound, inbound, transform, pfs, rekey_at, ready: None, proven: false };
+        self.connections[index(connection)].pairs.push(pair);
+        self.stale = true;
+    }
+
+    fn make_ready(&mut self, connection: ConnectionId, id: tandem_ike::ChildSaId) {
+        let Some(c) = self.connections.get_mut(index(connection)) else { return };
+        let is_rekey = c.newest_of_all().is_some();
+        c.ready_count += 1;
+        let ready = c.ready_count;
+        c.last_error = None;
+        c.quick_mode_failed = false;
+        let Some(pair) = c.pair_mut(id) else { return };
+        pair.ready = Some(ready);
+        pair.proven = true;
+        let facts = &pair.facts;
+        let (local, remote) = (facts.selectors.local.net, facts.selectors.remote.net);
+        let way = if pair.inbound.in_udp { "in UDP" } else { "as IP protocol 50" };
+        let message = format!("IPsec SA pair: {local} <-> {remote}, {}, in {:08x} out {:08x}, {way}", pair.transform, facts.spi_in, facts.spi_out);
+        self.stale = true;
+        self.tell(connection, if is_rekey { Kind::Rekeyed } else { Kind::IpsecEstablished }, message);
+    }
+
+    fn tell(&mut self, connection: ConnectionId, kind: Kind, message: String) {
+        let event = Event::new(kind, message);
+        let event = match self.connections.get(index(connection)) {
+            Some(c) => event.of(c.name()),
+            None => event,
+        };
+        self.emit(event);
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// The status document.
+    pub fn status(&self, now: Instant) -> Status {
+        let drops = self.drops.by_name().chain(self.ike.drops());
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: seconds(now.saturating_duration_since(self.started)),
+            connections: self.connections.iter().map(|c| c.status(now)).collect(),
+            tracks: self
+                .tracks
+                .iter()
+                .map(|Probed { track, .. }| TrackStatus {
+                    id: track.config().id,
+                    state: track.state().name().to_owned(),
+                    sent: track.train().sent(),
+                    received: track.train().received(),
+                    rtt_ms: track.train().round_trip().map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
+                })
+                .collect(),
+            routes: self
+                .config
+                .routes
+                .iter()
+                .zip(&self.routes.states)
+                .map(|(route, state)| RouteStatus {
+                    destination: route.destination.to_string(),
+                    connection: self.connections[route.connection].name().to_owned(),
+                    preference: route.rank.preference(),
+                    weight: route.rank.weight(),
+                    track: route.track.and_then(|t| self.tracks.get(t)).map(|p| p.track.config().id),
+                    state: state.name().to_owned(),
+                })
+                .collect(),
+            drops: drops.map(|(name, n)| (name.to_owned(), n)).collect(),
+        }
+    }
+}
+
+fn id(index: usize) -> ConnectionId {
+    ConnectionId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn index(id: ConnectionId) -> usize {
+    id.0 as usize
+}
+
+fn ike_local(connection: &Connection) -> IpAddr {
+    connection.config.ike.local
+}
+
+/// The largest inner packet that fits whatever this connection may agree on.
+fn least_inner_mtu(connection: &crate::config::Connection, path_mtu: u32) -> u16 {
+    let ike = &connection.ike;
+    let inner = |transform| handoff::max_inner(transform, handoff::worst_path(ike), path_mtu);
+    clamp_mtu(ike.esp_proposals.iter().map(|&transform| inner(transform)).min().unwrap_or(0))
+}
+
+/// As an MTU that the kernel accepts: IPv4 needs 68 bytes (RFC 791).
+fn clamp_mtu(max_inner: usize) -> u16 {
+    u16::try_from(max_inner).unwrap_or(u16::MAX).max(68)
+}
+
+fn reason_text(reason: DeleteReason) -> &'static str {
+    match reason {
+        DeleteReason::Replaced => "a newer one took its place",
+        DeleteReason::Expired => "its lifetime ended",
+        DeleteReason::PeerDeleted => "the peer deleted it",
+        DeleteReason::InitialContact => "the peer began anew (INITIAL-CONTACT)",
+        DeleteReason::PeerDead => "the peer is dead",
+        DeleteReason::Closed => "closed here",
+    }
+}
