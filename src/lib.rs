@@ -9,6 +9,8 @@
 
 pub mod config;
 pub mod datapath;
+pub mod icmp;
+pub mod ip;
 pub mod policy;
 pub mod sadb;
 pub mod stats;
