@@ -168,11 +168,7 @@ pub fn too_big(packet: &[u8], header: &Header, mtu: usize, source: Option<IpAddr
         message[6..8].copy_from_slice(&u16::try_from(mtu).unwrap_or(u16::MAX).to_be_bytes());
     }
     message[HEADER_LEN..].copy_from_slice(quoted);
-    let sum = if header.is_v6() {
-        ip::transport_checksum(source, header.source, protocol, message)
-    } else {
-        ip::checksum(message)
-    };
+    let sum = if header.is_v6() { ip::transport_checksum(source, header.source, protocol, message) } else { ip::checksum(message) };
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     Some(len)
 }

@@ -182,8 +182,7 @@ impl Header {
 
     /// Source and destination port of TCP, UDP, UDP-Lite, SCTP and DCCP; zeros where they are not in this packet.
     pub fn ports(&self, packet: &[u8]) -> (u16, u16) {
-        let has_ports =
-            matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::DCCP);
+        let has_ports = matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::DCCP);
         match self.transport.and_then(|at| packet.get(at..self.total_len)?.first_chunk::<4>()) {
             Some(&[a, b, c, d]) if has_ports => (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
             _ => (0, 0),

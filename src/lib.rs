@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod datapath;
+pub mod handoff;
 pub mod icmp;
 pub mod ip;
 pub mod policy;

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use tandem_ike::{ProxyIdentity, TrafficSelectors};
+use tandem_ike::TrafficSelectors;
 
 use crate::ip::Header;
-use crate::policy::Flow;
+use crate::policy::{Action, Flow, Rule};
 
 /// The flow of a packet from our side.
 pub(super) fn outbound(packet: &[u8], header: &Header) -> Flow {
@@ -19,13 +19,9 @@ pub(super) fn inbound(packet: &[u8], header: &Header) -> Flow {
     Flow { local: header.destination, remote: header.source, protocol: header.protocol, local_port, remote_port }
 }
 
-/// Whether these selectors contain the flow. A later fragment has no ports, so selectors with a port do not contain it: without state
-/// nobody can tell (RFC 4301 section 7.2).
+/// Whether these selectors contain the flow, as a rule of the access list with the same words would.
 pub(super) fn covers(selectors: &TrafficSelectors, flow: &Flow) -> bool {
-    let side = |id: &ProxyIdentity, address: &IpAddr, port: u16| {
-        id.net.contains(address) && (id.protocol == 0 || id.protocol == flow.protocol) && (id.port == 0 || id.port == port)
-    };
-    side(&selectors.local, &flow.local, flow.local_port) && side(&selectors.remote, &flow.remote, flow.remote_port)
+    Rule { selectors: *selectors, action: Action::Discard }.matches(flow)
 }
 
 /// Entries of a [`Cache`]. At 64 bytes each it stays in the second-level cache of any processor.
@@ -77,6 +73,8 @@ fn slot(owner: u32, flow: &Flow) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use tandem_ike::ProxyIdentity;
+
     use super::*;
 
     fn flow(local: &str, remote: &str, protocol: u8, local_port: u16, remote_port: u16) -> Flow {
@@ -93,7 +91,13 @@ mod tests {
         let f = flow("10.0.0.1", "10.1.0.1", 6, 1, 2);
         let mut asked = 0;
         for _ in 0..3 {
-            assert_eq!(cache.get_or_decide(0, &f, || { asked += 1; asked }), 1);
+            assert_eq!(
+                cache.get_or_decide(0, &f, || {
+                    asked += 1;
+                    asked
+                }),
+                1
+            );
         }
         assert_eq!(cache.get_or_decide(1, &f, || 7), 7);
         assert_eq!(cache.get_or_decide(0, &flow("10.0.0.1", "10.1.0.1", 6, 1, 3), || 8), 8);

@@ -162,7 +162,8 @@ impl Inbound {
 
             let (mut packets, mut bytes) = (0, 0);
             for (i, packet) in group.iter_mut().enumerate() {
-                let result = self.results[i].map_err(drop_reason).and_then(|()| self.accept(sa, self.places[i], received[packet.order].tos, arena));
+                let result =
+                    self.results[i].map_err(drop_reason).and_then(|()| self.accept(sa, self.places[i], received[packet.order].tos, arena));
                 match result {
                     Ok(Accepted { len, deliver }) => {
                         packets += 1;

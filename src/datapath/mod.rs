@@ -14,8 +14,6 @@ mod limit;
 mod mss;
 mod outbound;
 mod scratch;
-#[cfg(test)]
-mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -166,7 +166,7 @@ mod tests {
             let whole = packet(&[], data_len, 0);
             prop_assume!(whole.len() > limit);
             let parts = fragments(&whole, limit).unwrap();
-            let mut data = Vec::new();
+            let mut data: Vec<u8> = Vec::new();
             for (i, part) in parts.iter().enumerate() {
                 let header = Header::parse(part).unwrap();
                 prop_assert!(part.len() <= limit && header.total_len == part.len());
