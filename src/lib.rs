@@ -7,8 +7,10 @@
 //!                src/gateway.rs (pure), driven by src/run.rs (the only place that waits)
 //! ```
 
+pub mod check;
 pub mod config;
 pub mod datapath;
 pub mod policy;
+pub mod psk;
 pub mod sadb;
 pub mod stats;
