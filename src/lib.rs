@@ -7,6 +7,7 @@
 //!                src/gateway.rs (pure), driven by src/run.rs (the only place that waits)
 //! ```
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod connection;
@@ -14,10 +15,15 @@ pub mod control;
 pub mod datapath;
 pub mod events;
 pub mod gateway;
+pub mod handoff;
 pub mod health;
+pub mod icmp;
+pub mod io;
+pub mod ip;
 pub mod machine;
 pub mod policy;
 pub mod probe;
+pub mod psk;
 pub mod routing;
 pub mod run;
 pub mod sadb;
