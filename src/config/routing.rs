@@ -192,7 +192,8 @@ fn derived_source<'a>(ledger: &mut Ledger<'a>, probe: &Section<'a>, policy: &Pol
 fn connection(ledger: &mut Ledger<'_>, name: &Spanned<&str>, drafts: &[Draft<'_>]) -> Option<usize> {
     let names = drafts.iter().filter_map(|draft| draft.name.as_ref()).map(|name| *name.get_ref());
     let index = drafts.iter().position(|draft| draft.name.as_ref().is_some_and(|n| n.get_ref() == name.get_ref()));
-    if index.is_none() {
+    // A connection without a readable name may be the one that is meant.
+    if index.is_none() && drafts.iter().all(|draft| draft.name.is_some()) {
         dangling(ledger, name, "connection", "[[connection]]", names);
     }
     index
@@ -219,12 +220,12 @@ pub(super) fn routes<'a>(
         let rank = rank(ledger, &section);
         let track = section.read(ledger, "track", |item| item.integer(1..=u32::MAX)).and_then(|id| {
             let index = tracks.iter().position(|(other, _)| other.as_ref().is_some_and(|other| other.get_ref() == id.get_ref()));
-            if index.is_none() {
+            if index.is_none() && tracks.iter().all(|(id, _)| id.is_some()) {
                 let ids: Vec<String> = tracks.iter().filter_map(|(id, _)| Some(id.as_ref()?.get_ref().to_string())).collect();
-                let expected = if ids.is_empty() {
-                    "there is no [[track]] in this file".into()
-                } else {
-                    format!("expected one of {}", ids.join(", "))
+                let expected = match ids.as_slice() {
+                    [] => "there is no [[track]] in this file".to_owned(),
+                    [id] => format!("expected {id}"),
+                    ids => format!("expected one of {}", ids.join(", ")),
                 };
                 ledger.error(id.span(), format!("there is no track {}", id.get_ref()), expected);
             }
