@@ -18,7 +18,7 @@ use tandem_ike::{
 const ONPREM: &str = include_str!("../examples/onprem.toml");
 const CLOUD: &str = include_str!("../examples/cloud.toml");
 
-/// The least that is a configuration; `{more}` stands at the end of its one connection.
+/// The least that is a configuration, with these lines at the end of its one connection and of the whole.
 fn small(connection: &str, rest: &str) -> String {
     format!(
         "[[connection]]\nname = \"conn1\"\nlocal = \"198.51.100.20\"\nremote = \"203.0.113.21\"\n{connection}\n\
@@ -257,7 +257,7 @@ track = 2
     assert_eq!(config.connections[1].ike.dpd, Some(Dpd { delay: Duration::from_secs(2), timeout: Duration::from_secs(30) }));
     let [six, two] = config.tracks.as_slice() else { panic!() };
     assert_eq!((six.id, six.via, six.source), (4_000_000_000, Via::Tunnel(1), Some(ip("2001:db8:1::1"))), "the only local address");
-    assert_eq!((six.frequency, six.timeout), (Duration::from_millis(200), Duration::from_millis(200)), "no timeout beyond the frequency");
+    assert_eq!((six.frequency, six.timeout), (Duration::from_millis(200), Duration::from_secs(3)), "as in the file or by default");
     assert_eq!((six.delay_up, six.delay_down, six.fail_after, six.recover_after), (Duration::from_secs(10), Duration::from_secs(1), 2, 3));
     assert_eq!((two.via, two.source), (Via::Tunnel(0), Some(ip("192.168.0.1"))));
     assert_eq!(config.routes[1].destination, "172.16.10.1/32".parse().unwrap());
@@ -328,7 +328,7 @@ fn warnings_name_the_traps_with_their_lines() {
             "tandem.toml:12: track 1 probes 172.16.1.10 outside the tunnel, but the route to 172.16.0.0/16 leads it into one; \
              via = \"tunnel:conn1\" tests the tunnel",
             "tandem.toml:12: track 1 is bound to conn1's address but to no `interface`: it can pass through another uplink",
-            "tandem.toml:15: `timeout` is longer than `frequency`: a probe is still open when the next one leaves",
+            "tandem.toml:15: `timeout` (default 3s) is longer than `frequency`: a probe is still open when the next one leaves",
         ]
     );
     let weak =
@@ -361,6 +361,9 @@ fn a_file_that_is_no_configuration_is_told_apart() {
     assert_eq!(said(&directory.path().join("none.toml")), "DIR/none.toml: cannot be read: no such file or directory; expected a file");
     assert_eq!(said(directory.path()), "DIR: is a directory; expected a file");
     assert_eq!(said(Path::new("/dev/null")), "/dev/null: is no regular file; expected a file");
+    let fifo = directory.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert_eq!(said(&fifo), "DIR/fifo: is no regular file; expected a file", "and nobody waits for a writer");
     let large = write(directory.path(), "large.toml", vec![b'#'; (1 << 20) + 1], 0o600);
     assert_eq!(said(&large), "DIR/large.toml: is larger than 1048576 bytes; expected the right file");
     let latin = write(directory.path(), "latin.toml", b"[gateway]\ntun = \"caf\xe9\"\n", 0o600);

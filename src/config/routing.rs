@@ -120,14 +120,10 @@ fn track<'a>(ledger: &mut Ledger<'a>, section: &Section<'a>, id: u32, drafts: &[
         _ => item.duration(LEAST_INTERVAL, MOST_INTERVAL),
     });
     let frequency = frequency.map_or(Duration::from_secs(5), Spanned::into_inner);
-    // The default never exceeds a short frequency: an answer later than the next probe says little.
-    let timeout = match section.has("timeout") {
-        true => duration(ledger, "timeout", 3, LEAST_INTERVAL),
-        false => frequency.min(Duration::from_secs(3)),
-    };
+    let timeout = duration(ledger, "timeout", 3, LEAST_INTERVAL);
     if timeout > frequency {
         let span = section.value("timeout").map_or(section.span.clone(), Spanned::span);
-        ledger.warn(span, "`timeout` is longer than `frequency`: a probe is still open when the next one leaves");
+        ledger.warn(span, "`timeout` (default 3s) is longer than `frequency`: a probe is still open when the next one leaves");
     }
     let count = |ledger: &mut Ledger<'a>, key: &str, default: u32| {
         section.read(ledger, key, |item| item.integer(1..=1000)).map_or(default, Spanned::into_inner)
