@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod datapath;
+pub mod io;
 pub mod policy;
 pub mod sadb;
 pub mod stats;
