@@ -202,6 +202,11 @@ pub enum Notice {
         /// The SA pair.
         id: ChildSaId,
     },
+    /// The kernel refused a packet because the path's MTU has become smaller (EMSGSIZE): look it up again. At most one a second.
+    PathMtu {
+        /// The path.
+        path: OuterPath,
+    },
 }
 
 /// An inner packet that the gateway itself sends through a connection's newest SA whose selectors contain it (an echo). Dropped and

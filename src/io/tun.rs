@@ -1,0 +1,297 @@
+//! The TUN device: one read brings one inner IP packet, one write hands one to the kernel.
+//!
+//! Opened by `ioctl` here and not through a crate: the device needs the offload header (`IFF_VNET_HDR`) with offloads chosen by us and
+//! packets read and written where the caller wants them, beside the header. `tun-rs` 2.8 ties that header to the offloads it turns on by
+//! itself and refuses to adopt a device opened with it; `tun-tap` knows neither the header nor several queues.
+//!
+//! Each packet has the ten bytes of `struct virtio_net_hdr` (`linux/virtio_net.h`) in front. No offload is turned on, so the kernel
+//! segments and checksums for us; a checksum that it leaves open all the same is completed here.
+#![allow(unsafe_code)] // ioctl has no safe form: its argument's type follows from its number.
+
+use std::fs;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use libc::{c_int, c_uint, ifreq};
+use rustix::fs::{Mode, OFlags};
+use thiserror::Error;
+
+/// Length of the offload header in bytes.
+const HEADER: usize = 10;
+/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum from `csum_start` on is still to be computed.
+const NEEDS_CSUM: u8 = 1;
+/// Packets that wait between the kernel and us: `txqueuelen`. Twice the kernel's default for TUN, enough for 10 ms of full-size packets at 2 Gbit/s.
+const QUEUE_LENGTH: c_int = 1000;
+
+/// Why the device could not be made.
+#[derive(Debug, Error)]
+pub enum TunError {
+    /// There is no `/dev/net/tun`.
+    #[error("cannot open /dev/net/tun ({0}): is the kernel module `tun` there (`modprobe tun`)?")]
+    Missing(#[source] io::Error),
+    /// Another process has it.
+    #[error("{0} is in use by another process (a second tandem? see `ip -details link show {0}`)")]
+    InUse(String),
+    /// The name belongs to something that is no TUN device, or to one with other properties.
+    #[error("an interface {0} exists already and is no TUN device that tandem can take over: choose another name for `tun`")]
+    NotTun(String),
+    /// The name is empty, longer than 15 bytes or holds a character that the kernel does not allow.
+    #[error("{0:?} is not a name for an interface: 1 to 15 letters, digits, `-`, `_` or `.`")]
+    BadName(String),
+    /// CAP_NET_ADMIN is missing.
+    #[error("not permitted to make the TUN device {0}: CAP_NET_ADMIN is missing")]
+    NotPermitted(String),
+    /// Anything else.
+    #[error("{step} of TUN device {name}: {source}")]
+    Other {
+        /// Its name.
+        name: String,
+        /// What was being done.
+        step: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// An open TUN device. It vanishes with the last descriptor, so a crash leaves none.
+#[derive(Debug)]
+pub struct Tun {
+    fd: OwnedFd,
+    name: String,
+    index: u32,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// An IP packet of this many bytes.
+    Packet(usize),
+    /// Something that is not handed on: longer than the buffer, or with an offload header that does not fit it.
+    Damaged,
+    /// Nothing is waiting.
+    Empty,
+}
+
+impl Tun {
+    /// Makes the device `name`, or takes over one that nobody holds, and sets its MTU in bytes. It is up when this returns.
+    pub fn open(name: &str, mtu: u16) -> Result<Self, TunError> {
+        if name.is_empty() || name.len() > 15 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
+            return Err(TunError::BadName(name.to_owned()));
+        }
+        let fd = rustix::fs::open("/dev/net/tun", OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| TunError::Missing(e.into()))?;
+        let other = |step| move |source| TunError::Other { name: name.to_owned(), step, source };
+
+        let mut request = request_for(name);
+        let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+        request.ifr_ifru.ifru_flags = flags as libc::c_short;
+        // SAFETY: TUNSETIFF reads and writes a `struct ifreq`.
+        if let Err(e) = unsafe { ioctl(fd.as_fd(), libc::TUNSETIFF, &raw mut request) } {
+            return Err(match e.raw_os_error() {
+                Some(libc::EBUSY) => TunError::InUse(name.to_owned()),
+                Some(libc::EINVAL) => TunError::NotTun(name.to_owned()),
+                Some(libc::EPERM) => TunError::NotPermitted(name.to_owned()),
+                _ => other("creation")(e),
+            });
+        }
+        let header = HEADER as c_int;
+        // SAFETY: TUNSETVNETHDRSZ reads an int. TUNSETOFFLOAD and TUNSETPERSIST take a plain number.
+        unsafe {
+            ioctl(fd.as_fd(), libc::TUNSETVNETHDRSZ, &raw const header).map_err(other("setting the header's size"))?;
+            ioctl_number(fd.as_fd(), libc::TUNSETOFFLOAD, 0).map_err(other("turning off offloads"))?;
+            // A device taken over may be one that somebody made to stay.
+            ioctl_number(fd.as_fd(), libc::TUNSETPERSIST, 0).map_err(other("making it vanish with tandem"))?;
+        }
+        let mut tun = Self { fd, name: name.to_owned(), index: 0 };
+        tun.index = rustix::net::netdevice::name_to_index(&control_socket().map_err(other("opening a socket"))?, name)
+            .map_err(|e| other("looking up the index")(e.into()))?;
+        tun.set_mtu(mtu)?;
+        tun.quiet();
+        tun.set_up()?;
+        Ok(tun)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its interface index.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Changes the MTU, in bytes.
+    pub fn set_mtu(&self, mtu: u16) -> Result<(), TunError> {
+        let mut request = request_for(&self.name);
+        request.ifr_ifru.ifru_mtu = c_int::from(mtu);
+        self.configure(libc::SIOCSIFMTU, request, "setting the MTU")
+    }
+
+    /// Reads one packet into `buffer`, which must be longer than the MTU.
+    ///
+    /// An error means that the device is gone.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Read> {
+        let capacity = buffer.len();
+        let mut header = [0; HEADER];
+        let n = match rustix::io::readv(&self.fd, &mut [IoSliceMut::new(&mut header), IoSliceMut::new(buffer)]) {
+            Ok(n) => n,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(Read::Empty),
+            Err(e) => return Err(e.into()),
+        };
+        // The kernel cuts what does not fit and says nothing: a full buffer counts as cut.
+        let Some(len) = n.checked_sub(HEADER).filter(|&len| len > 0 && len < capacity) else {
+            return Ok(Read::Damaged);
+        };
+        let whole = buffer.get_mut(..len).is_some_and(|packet| complete_checksum(&header, packet));
+        Ok(if whole { Read::Packet(len) } else { Read::Damaged })
+    }
+
+    /// Hands one IP packet to the kernel. Returns false if the kernel did not take it.
+    pub fn write(&self, packet: &[u8]) -> bool {
+        rustix::io::writev(&self.fd, &[IoSlice::new(&[0; HEADER]), IoSlice::new(packet)]).is_ok()
+    }
+
+    fn configure(&self, number: libc::Ioctl, mut request: ifreq, step: &'static str) -> Result<(), TunError> {
+        let other = |source| TunError::Other { name: self.name.clone(), step, source };
+        let socket = control_socket().map_err(other)?;
+        // SAFETY: every caller passes one of the SIOCSIF* and SIOCGIF* numbers, which read and write a `struct ifreq`.
+        unsafe { ioctl(socket.as_fd(), number, &raw mut request) }.map_err(other)
+    }
+
+    fn set_up(&self) -> Result<(), TunError> {
+        let mut request = request_for(&self.name);
+        request.ifr_ifru.ifru_metric = QUEUE_LENGTH;
+        self.configure(libc::SIOCSIFTXQLEN, request, "setting the queue's length")?;
+        let mut request = request_for(&self.name);
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        self.configure(libc::SIOCSIFFLAGS, request, "setting it up")
+    }
+
+    /// Keeps the kernel from using the device by itself, and from dropping what comes out of it. Best effort: a kernel without IPv6 has no such file.
+    fn quiet(&self) {
+        // 1: no link-local address, so no router solicitations and no MLD reports that nobody asked for.
+        let _ = fs::write(sysctl("ipv6", &self.name, "addr_gen_mode"), "1");
+        // The larger of `all` and the device's own value counts. Strict (1) would drop packets of a tunnel with selectors
+        // 0.0.0.0/0 whose source has no route to the device; the selectors have been checked before the packet gets here.
+        let value = |device| fs::read_to_string(sysctl("ipv4", device, "rp_filter")).ok().and_then(|s| s.trim().parse::<u8>().ok());
+        if value("all").max(value(&self.name)) == Some(1) {
+            let _ = fs::write(sysctl("ipv4", &self.name, "rp_filter"), "2");
+        }
+    }
+}
+
+impl AsFd for Tun {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Completes a checksum that the kernel left to the device. Returns false if the header points outside the packet.
+fn complete_checksum(header: &[u8; HEADER], packet: &mut [u8]) -> bool {
+    let [flags, _, _, _, _, _, start_low, start_high, offset_low, offset_high] = *header;
+    if flags & NEEDS_CSUM == 0 {
+        return true;
+    }
+    let start = usize::from(u16::from_ne_bytes([start_low, start_high]));
+    let offset = usize::from(u16::from_ne_bytes([offset_low, offset_high]));
+    let Some(covered) = packet.get_mut(start..) else { return false };
+    // The field holds the pseudo-header's sum already, so it is summed like the rest.
+    let checksum = match !sum(covered) {
+        0 => 0xffff, // zero would mean "no checksum" in UDP; both are the same number in ones' complement
+        c => c,
+    };
+    match covered.get_mut(offset..).and_then(|field| field.first_chunk_mut::<2>()) {
+        Some(field) => *field = checksum.to_be_bytes(),
+        None => return false,
+    }
+    true
+}
+
+/// The ones' complement sum of 16-bit words (RFC 1071).
+pub(super) fn sum(bytes: &[u8]) -> u16 {
+    let mut words = bytes.chunks_exact(2);
+    let mut sum: u64 = words.by_ref().map(|w| u64::from(u16::from_be_bytes([w[0], w[1]]))).sum();
+    if let [last] = words.remainder() {
+        sum += u64::from(*last) << 8;
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+fn sysctl(family: &str, device: &str, key: &str) -> PathBuf {
+    ["/proc/sys/net", family, "conf", device, key].iter().collect()
+}
+
+fn control_socket() -> io::Result<socket2::Socket> {
+    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM.cloexec(), None)
+}
+
+/// A request about `name`, which is at most 15 bytes long.
+fn request_for(name: &str) -> ifreq {
+    // SAFETY: `struct ifreq` is plain data; all zeros is a value of it.
+    let mut request: ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request
+}
+
+/// # Safety
+/// `number` must be one whose argument points to a `T`.
+unsafe fn ioctl<T>(fd: BorrowedFd<'_>, number: libc::Ioctl, argument: *const T) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and by the caller's word the kernel reads or writes no more than one `T`.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), number, argument) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// # Safety
+/// `number` must be one whose argument is a plain number.
+unsafe fn ioctl_number(fd: BorrowedFd<'_>, number: libc::Ioctl, argument: c_uint) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and by the caller's word the kernel reads no memory of ours.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), number, libc::c_ulong::from(argument)) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_open_checksum_is_completed_from_its_pseudo_header() {
+        // A UDP datagram 10.0.0.1:1 -> 10.0.0.2:2 with payload "hi"; the field holds the pseudo-header's sum.
+        let mut packet = vec![0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2, 0, 10, 0, 0, b'h', b'i'];
+        let pseudo = sum(&[10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 10]);
+        packet[26..28].copy_from_slice(&pseudo.to_be_bytes());
+        let mut header = [0; HEADER];
+        header[0] = NEEDS_CSUM;
+        header[6..8].copy_from_slice(&20u16.to_ne_bytes());
+        header[8..10].copy_from_slice(&6u16.to_ne_bytes());
+        assert!(complete_checksum(&header, &mut packet));
+        let mut whole = vec![10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 10];
+        whole.extend_from_slice(&packet[20..]);
+        assert_eq!(sum(&whole), 0xffff, "a receiver's sum over pseudo-header and datagram is all ones");
+    }
+
+    #[test]
+    fn a_checksum_outside_the_packet_is_refused() {
+        let mut header = [0; HEADER];
+        header[0] = NEEDS_CSUM;
+        header[6..8].copy_from_slice(&20u16.to_ne_bytes());
+        assert!(!complete_checksum(&header, &mut [0; 19]));
+        header[8..10].copy_from_slice(&16u16.to_ne_bytes());
+        assert!(!complete_checksum(&header, &mut [0; 37]));
+        assert!(complete_checksum(&header, &mut [0; 38]));
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_before_the_kernel_sees_it() {
+        for name in ["", "a/b", "sixteen-letters-", "tun 0", "tun%d"] {
+            assert!(matches!(Tun::open(name, 1400), Err(TunError::BadName(_))), "{name:?}");
+        }
+    }
+}
