@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # the scripts that source this use what is unused here
 # The network of the scenario on the real kernel, as verbs. Sourced by the demo and by every scenario.
 #
 #                           onprem                       internet                      cloud
@@ -17,8 +17,31 @@ set -Eeuo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C
 
+# What the network itself needs, as Debian packages; `need` installs what is missing.
+readonly NETWORK_PACKAGES=(iproute2 iputils-ping nftables iperf3 jq procps)
+need() {
+    local package missing=()
+    for package in "$@"; do
+        if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then missing+=("$package"); fi
+    done
+    (( ${#missing[@]} )) || return 0
+    printf 'installing %s\n' "${missing[*]}"
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+need_root() { (( EUID == 0 )) || { echo "$0 makes network namespaces: run it as root" >&2; exit 2; }; }
+
+# The two programs the network runs, built once.
+build() {
+    command -v cargo >/dev/null || { echo "cargo is missing: install Rust $(sed -n 's/^rust-version *= "\(.*\)"/\1/p' "$REPO/Cargo.toml") or newer with https://rustup.rs" >&2; exit 2; }
+    command -v cc >/dev/null || need gcc libc6-dev
+    (cd "$REPO" && cargo build --release --locked --quiet -p tandem -p tandem-testbed)
+}
+
 readonly HOSTS=(client onprem internet cloud ecs)
-readonly REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly REPO
 readonly SCRIPTS=$REPO/netns-scripts
 readonly TANDEM=${TANDEM:-$REPO/target/release/tandem}
 readonly TESTBED=${TESTBED:-$REPO/target/release/testbed}
@@ -39,6 +62,13 @@ ok() { printf '  ok    %s\n' "$*"; }
 
 fail() {
     printf '  FAIL  %s\n' "$*"
+    exit 1
+}
+
+# Like `fail`, also where only a subshell would end: in a command substitution.
+fail_from_below() {
+    printf '  FAIL  %s\n' "$*" >&2
+    kill -TERM $$
     exit 1
 }
 
@@ -152,10 +182,10 @@ evidence() {
             tandem "$host" status --json 2>&1 | jq -c '.connections[], .tracks[], .routes[], .drops' 2>&1 | head -40
         fi
     done
-    for log in "$RUN"/*/*.log; do
+    for log in "$RUN"/*/{tandem,charon}*.log; do
         [[ -s $log ]] || continue
         printf -- '---- %s, the last lines\n' "${log#"$RUN"/}"
-        tail -n 25 "$log"
+        tail -n 20 "$log"
     done
 }
 
@@ -255,7 +285,7 @@ table ip count_$name {
 }
 NFT
 }
-counted() { on "$1" nft -j list counters table ip "count_$2" | jq '[.nftables[].counter // empty | .packets] | add'; }
+counted() { on "$1" nft -j list counters table ip "count_$2" | jq -e '[.nftables[].counter // empty | .packets] | add' || fail_from_below "no counter $2 on $1"; }
 counted_is() { (( $(counted "$1" "$2") == $3 )); }
 counted_more_than() { (( $(counted "$1" "$2") > $3 )); }
 
@@ -326,7 +356,7 @@ readonly JQ_WORDS='def connection($n): .connections[] | select(.name == $n);
     def active: route("172.16.0.0/16"; "conn1", "conn2") | select(.state == "active") | .connection;
     def cloud_active: route("192.168.0.0/24"; "conn1", "conn2") | select(.state == "active") | .connection;
     def packets($n): connection($n) | .packets_in + .packets_out;'
-status() { tandem "$1" status --json | jq -r "$JQ_WORDS $2"; }
+status() { tandem "$1" status --json | jq -r "$JQ_WORDS $2" || fail_from_below "no status of $1: $2"; }
 # holds HOST CONDITION: the jq condition is true now.
 holds() { tandem "$1" status --json 2>/dev/null | jq -e "$JQ_WORDS $2" >/dev/null; }
 
@@ -354,7 +384,7 @@ stream_start() {
 }
 stream_stop() { stop "$1" || fail "the stream $1 did not end well: $(<"$RUN/client/$1.log")"; }
 # stream NAME FILTER: of its result, directions `there` (client to ECS) and `back`.
-stream() { jq -r "$2" "$RUN/$1.json"; }
+stream() { jq -r "$2" "$RUN/$1.json" || fail_from_below "no result of stream $1"; }
 
 # iperf NAME [OPTION...]: one TCP stream from client to ECS; prints bits per second received.
 iperf() {
@@ -440,7 +470,7 @@ strongswan_initiate() { swanctl_on "$1" --initiate --child net --timeout 10; }
 strongswan_stop() { stop "charon-$1"; }
 swanctl_on() {
     local host=$1 verb=$2; shift 2
-    on "$host" env STRONGSWAN_CONF="$RUN/$host/strongswan.conf" swanctl "$verb" --uri unix:///run/charon.vici "$@" >>"$RUN/$host/swanctl.log" 2>&1
+    on "$host" env STRONGSWAN_CONF="$RUN/$host/strongswan.conf" swanctl "$verb" --uri unix:///run/charon.vici "$@" >>"$RUN/$host/swanctl.txt" 2>&1
 }
 strongswan_sas() { on "$1" env STRONGSWAN_CONF="$RUN/$1/strongswan.conf" swanctl --list-sas --uri unix:///run/charon.vici; }
 strongswan_up() { strongswan_sas "$1" 2>/dev/null | grep -q 'net:.*INSTALLED'; }
