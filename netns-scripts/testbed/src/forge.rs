@@ -74,7 +74,7 @@ pub(crate) fn forge(args: &ForgeArgs) -> anyhow::Result<()> {
         .find(|sa| sa.spi == args.spi)
         .with_context(|| format!("no SA {:08x} in {}", args.spi, args.esp_sa.display()))?;
     let inner = args.datagram.packet()?;
-    let mut outbound = OutboundSa::new(sa.spi, sa.suite, &sa.keymat, &mut rand::rng());
+    let mut outbound = OutboundSa::new(sa.spi, sa.suite, &sa.keymat, &mut rand::rng())?;
     for _ in 0..args.datagram.count {
         let mut sealed = seal(&mut outbound, &inner)?;
         while outbound.sequence() < args.sequence {
@@ -146,6 +146,6 @@ fn suite(cipher: &str, integrity: &str, key_len: usize) -> anyhow::Result<Suite>
 /// Hexadecimal with or without 0x.
 fn hex(text: &str) -> anyhow::Result<Vec<u8>> {
     let digits = text.trim_start_matches("0x");
-    ensure!(digits.len() % 2 == 0 && digits.is_ascii(), "odd number of hexadecimal digits");
+    ensure!(digits.len().is_multiple_of(2) && digits.is_ascii(), "odd number of hexadecimal digits");
     (0..digits.len()).step_by(2).map(|at| Ok(u8::from_str_radix(digits.get(at..at + 2).unwrap_or(""), 16)?)).collect()
 }
