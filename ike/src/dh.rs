@@ -93,7 +93,7 @@ pub(crate) fn public_len(group: Group) -> usize {
 fn exponent_bits(group: Group) -> u32 {
     match group {
         Group::Modp768 | Group::Modp1024 | Group::Modp1536 => 256,
-        Group::Modp2048 => 320,
+        Group::Modp2048 => 384,
         Group::Modp3072 => 448,
         Group::Modp4096 => 512,
     }
@@ -221,3 +221,6 @@ modulus!(
         "233BA186515BE7ED1F612970CEE2D7AFB81BDD762170481CD0069127D5B05AA993B4EA988D8FDDC186FFB7DC90A6C08F4DF435C934063199FFFFFFFFFFFFFFFF",
     )
 );
+
+#[cfg(test)]
+mod tests;
