@@ -18,11 +18,18 @@
 //! ```
 
 mod config;
+mod crypto;
+mod dh;
 mod endpoint;
+mod error;
 mod event;
+mod iv;
+mod keys;
 mod proposal;
+pub mod wire;
 
-pub use config::{ConnectionConfig, ConnectionId, Dpd, Identity, NatTraversal, Psk, ProxyIdentity, Start, TrafficSelectors};
+pub use config::{ConnectionConfig, ConnectionId, Dpd, Identity, NatTraversal, ProxyIdentity, Psk, Start, TrafficSelectors};
 pub use endpoint::Endpoint;
+pub use error::DropReason;
 pub use event::{ChildKeys, ChildSaId, Code, DeleteReason, Direction, Encapsulation, Event, Failure, IkeSaInfo, NatStatus, Role, Transmit};
-pub use proposal::{EncryptionAlgorithm, EspProposal, EspTransform, Group, HashAlgorithm, IkeProposal, IntegrityAlgorithm};
+pub use proposal::{EncryptionAlgorithm, EspProposal, EspTransform, Group, HashAlgorithm, IkeProposal, IntegrityAlgorithm, UnknownName};

@@ -1,4 +1,15 @@
-//! Algorithms and proposals, by the names that people write (`aes128-sha1-group2`), and the choice among what a peer offers.
+//! Algorithms and proposals: as types here, by the names that people write (`aes128-sha1-group2`) in `names`, and negotiated with a peer
+//! in `ike` (phase 1) and `esp` (phase 2). What two ends cannot agree on is a [`Disagreement`], parameter by parameter.
+
+pub(crate) mod disagreement;
+pub(crate) mod esp;
+pub(crate) mod ike;
+mod lifetime;
+mod names;
+
+pub(crate) use disagreement::{Difference, Disagreement, Parameter};
+pub(crate) use lifetime::Lifetime;
+pub use names::UnknownName;
 
 /// Encryption of ISAKMP messages or ESP packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,3 +95,89 @@ pub enum EspTransform {
 
 /// One phase 2 proposal. The PFS group is the connection's.
 pub type EspProposal = EspTransform;
+
+impl EncryptionAlgorithm {
+    /// The key's length in bytes, parity bits of DES included.
+    pub fn key_len(self) -> usize {
+        match self {
+            Self::Des => 8,
+            Self::TripleDes => 24,
+            Self::Aes128 => 16,
+            Self::Aes192 => 24,
+            Self::Aes256 => 32,
+        }
+    }
+
+    /// The block's length in bytes.
+    pub fn block_len(self) -> usize {
+        match self {
+            Self::Des | Self::TripleDes => 8,
+            Self::Aes128 | Self::Aes192 | Self::Aes256 => 16,
+        }
+    }
+}
+
+impl HashAlgorithm {
+    /// The output's length in bytes.
+    pub fn output_len(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+impl IntegrityAlgorithm {
+    /// The key's length in bytes: the hash's untruncated output (RFC 2403, 2404, 4868).
+    pub fn key_len(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+impl Group {
+    /// The modulus' length in bits.
+    pub fn bits(self) -> u16 {
+        match self {
+            Self::Modp768 => 768,
+            Self::Modp1024 => 1024,
+            Self::Modp1536 => 1536,
+            Self::Modp2048 => 2048,
+            Self::Modp3072 => 3072,
+            Self::Modp4096 => 4096,
+        }
+    }
+
+    /// The group's number in RFC 2409 and RFC 3526.
+    pub fn number(self) -> u16 {
+        match self {
+            Self::Modp768 => 1,
+            Self::Modp1024 => 2,
+            Self::Modp1536 => 5,
+            Self::Modp2048 => 14,
+            Self::Modp3072 => 15,
+            Self::Modp4096 => 16,
+        }
+    }
+}
+
+impl EspTransform {
+    /// The length of KEYMAT for one direction in bytes: the encryption key, then the integrity key or the salt of GCM.
+    pub fn keymat_len(self) -> usize {
+        match self {
+            Self::Cbc(encryption, integrity) => encryption.key_len() + integrity.key_len(),
+            Self::Gcm16(bits) => usize::from(bits) / 8 + GCM_SALT_LEN,
+        }
+    }
+}
+
+/// RFC 4106 section 4.
+const GCM_SALT_LEN: usize = 4;
