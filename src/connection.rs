@@ -11,6 +11,7 @@ use tandem_ike::{ChildSaId, Encapsulation, EspTransform, Group, IkeSaInfo, NatSt
 
 use crate::config;
 use crate::health::Health;
+use crate::io::sockets::LocalEnd;
 use crate::policy::Policy;
 use crate::sadb::{ConnectionEntry, InboundEntry, OutboundEntry, SaFacts};
 use crate::stats::Counters;
@@ -19,8 +20,6 @@ use crate::status::{ChildStatus, ConnectionStatus, ErrorStatus, seconds};
 /// One IPsec SA pair.
 #[derive(Debug)]
 pub struct SaPair {
-    /// Facts shared with the packet path.
-    pub facts: Arc<SaFacts>,
     /// The half we receive on.
     pub inbound: Arc<InboundEntry>,
     /// The half we send on.
@@ -37,11 +36,20 @@ pub struct SaPair {
     pub proven: bool,
 }
 
+impl SaPair {
+    /// Facts shared with the packet path.
+    pub fn facts(&self) -> &SaFacts {
+        &self.inbound.facts
+    }
+}
+
 /// A connection at work.
 #[derive(Debug)]
 pub struct Connection {
     /// Its configuration.
     pub config: config::Connection,
+    /// Where its own packets leave from.
+    pub end: LocalEnd,
     /// For the packet path.
     pub policy: Arc<Policy>,
     /// Since start, over all its SAs.
@@ -70,6 +78,7 @@ impl Connection {
     /// A connection without SAs. `echo_id` names its health check's echoes.
     pub fn new(config: config::Connection, echo_id: u16) -> Self {
         Self {
+            end: LocalEnd { address: config.ike.local, interface: config.interface.clone() },
             policy: Arc::new(config.policy.clone()),
             counters: Arc::default(),
             ike_sa: None,
@@ -92,12 +101,12 @@ impl Connection {
 
     /// The pair with this name.
     pub fn pair_mut(&mut self, id: ChildSaId) -> Option<&mut SaPair> {
-        self.pairs.iter_mut().find(|p| p.facts.id == id)
+        self.pairs.iter_mut().find(|p| p.facts().id == id)
     }
 
     /// The pair that packets of this child leave by: the one that became ready last.
     pub fn newest(&self, child: usize) -> Option<&SaPair> {
-        self.pairs.iter().filter(|p| p.facts.child == child && p.ready.is_some()).max_by_key(|p| p.ready)
+        self.pairs.iter().filter(|p| p.facts().child == child && p.ready.is_some()).max_by_key(|p| p.ready)
     }
 
     /// The pair that became ready last, of any child.
@@ -114,7 +123,7 @@ impl Connection {
     pub fn doubt(&mut self) {
         for pair in &mut self.pairs {
             pair.proven = false;
-            pair.facts.tell_authentic.store(true, Ordering::Relaxed);
+            pair.facts().tell_authentic.store(true, Ordering::Relaxed);
         }
     }
 
@@ -182,14 +191,14 @@ impl Connection {
 
 impl SaPair {
     fn status(&self, now: Instant) -> ChildStatus {
-        let counters = &self.facts.counters;
+        let counters = &self.facts().counters;
         ChildStatus {
-            local: selector_text(&self.facts.selectors.local),
-            remote: selector_text(&self.facts.selectors.remote),
+            local: selector_text(&self.facts().selectors.local),
+            remote: selector_text(&self.facts().selectors.remote),
             esp_proposal: self.transform.to_string(),
             pfs: self.pfs.map_or_else(|| "disabled".to_owned(), |group| group.to_string()),
-            spi_in: format!("{:08x}", self.facts.spi_in),
-            spi_out: format!("{:08x}", self.facts.spi_out),
+            spi_in: format!("{:08x}", self.facts().spi_in),
+            spi_out: format!("{:08x}", self.facts().spi_out),
             packets_in: counters.inbound.packets(),
             packets_out: counters.outbound.packets(),
             bytes_in: counters.inbound.bytes(),

@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _, SeedableRng};
-use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, Role, Transmit};
+use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Transmit};
 
 use crate::config::{Config, Via};
 use crate::connection::{Connection, SaPair};
 use crate::events::{Event, Kind};
 use crate::handoff;
 use crate::icmp;
-use crate::machine::Machine;
+use crate::io::machine::Machine;
 use crate::routing::{self, Decision};
-use crate::sadb::{EchoEntry, Inject, Notice, Tables};
+use crate::sadb::{EchoEntry, Inject, Notice, OuterPath, Tables};
 use crate::stats::Drops;
 use crate::status::{ErrorStatus, RouteStatus, Status, TrackStatus, seconds};
 use crate::tracker::{Track, TrackState};
@@ -39,16 +39,7 @@ const DEFAULT_PATH_MTU: u32 = 1500;
 /// What the control path reacts to.
 #[derive(Debug)]
 pub enum Input {
-    /// A UDP payload from port 500.
-    Datagram {
-        /// Where it arrived.
-        local: SocketAddr,
-        /// Where it came from.
-        remote: SocketAddr,
-        /// The payload.
-        payload: Vec<u8>,
-    },
-    /// Word from the packet path.
+    /// Word from the packet path, or an IKE datagram.
     Notice(Notice),
     /// An answer to a track's echo outside the tunnel.
     ProbeReply {
@@ -194,7 +185,6 @@ impl Gateway {
     /// Takes one input.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Datagram { local, remote, payload } => self.ike.handle(now, local, remote, &payload),
             Input::Notice(notice) => self.handle_notice(now, notice),
             Input::ProbeReply { track, sequence } => self.with_track(now, track, |track| track.answer(now, sequence)),
             Input::Machine(machine) => {
@@ -262,7 +252,7 @@ impl Gateway {
             Notice::NoSa { connection, child } => self.ike.acquire(now, id(connection), child),
             Notice::EchoReply { connection, id: echo_id, sequence } => self.handle_echo_reply(now, connection, echo_id, sequence),
             Notice::SequenceLow { id: pair } => {
-                if let Some(index) = self.connections.iter().position(|c| c.pairs.iter().any(|p| p.facts.id == pair)) {
+                if let Some(index) = self.connections.iter().position(|c| c.pairs.iter().any(|p| p.facts().id == pair)) {
                     self.ike.renew(now, id(index), None);
                 }
             }
@@ -305,8 +295,8 @@ impl Gateway {
             self.ike.connect(now, id(index));
         }
         if let Some(sequence) = action.send {
-            let packet = icmp::echo_packet(config.source, config.destination, echo_id, sequence, &self.token);
-            self.outputs.push_back(Output::Inject(Inject { connection: index, packet }));
+            let echo = EchoEntry { id: echo_id, token: self.token };
+            self.inject_echo(index, config.source, config.destination, &echo, sequence);
         }
     }
 
@@ -314,15 +304,21 @@ impl Gateway {
         let mut send = None;
         self.with_track(now, index, |track| send = track.handle_timeout(now));
         let (Some(sequence), Some(probed)) = (send, self.tracks.get(index)) else { return };
-        let config = probed.track.config();
+        let config = *probed.track.config();
         match (config.via, config.source) {
             (Via::Outside(_), _) => self.outputs.push_back(Output::Probe { track: index, sequence }),
             (Via::Tunnel(connection), Some(source)) => {
-                let packet = icmp::echo_packet(source, config.destination, probed.echo_id, sequence, &self.token);
-                self.outputs.push_back(Output::Inject(Inject { connection, packet }));
+                let echo = EchoEntry { id: probed.echo_id, token: self.token };
+                self.inject_echo(connection, source, config.destination, &echo, sequence);
             }
             // `Config::parse` gives every track through a tunnel a source.
             (Via::Tunnel(_), None) => {}
+        }
+    }
+
+    fn inject_echo(&mut self, connection: usize, source: IpAddr, destination: IpAddr, echo: &EchoEntry, sequence: u16) {
+        if let Some(packet) = icmp::echo_packet(source, destination, echo, sequence) {
+            self.outputs.push_back(Output::Inject(Inject { connection, packet }));
         }
     }
 
@@ -361,9 +357,7 @@ impl Gateway {
     /// Compares a connection's path with what it was, and reacts to a change at once, without waiting for a probe.
     fn look_at_path(&mut self, now: Instant, index: usize) {
         let connection = &self.connections[index];
-        let ike = &connection.config.ike;
-        let interface = connection.config.interface.as_deref();
-        let can_leave = self.machine.can_leave(interface, ike.local);
+        let can_leave = self.machine.is_ready(&connection.end);
         let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
             self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
         });
@@ -373,8 +367,8 @@ impl Gateway {
             return;
         }
         self.connections[index].path_up = path_up;
-        let (name, local) = (self.connections[index].name().to_owned(), ike_local(&self.connections[index]));
-        let by = self.connections[index].config.interface.clone().map_or_else(String::new, |i| format!(" on {i}"));
+        let (name, end) = (self.connections[index].name().to_owned(), self.connections[index].end.clone());
+        let (local, by) = (end.address, end.interface.map_or_else(String::new, |interface| format!(" on {interface}")));
         if !path_up {
             let why = if can_leave { "its track is negative" } else { "link down or address gone" };
             self.emit(Event::new(Kind::PathDown, format!("path from {local}{by} is down: {why}")).of(&name));
@@ -408,7 +402,7 @@ impl Gateway {
     /// An authentic packet on a pair in doubt: the peer holds it.
     fn prove(&mut self, spi_in: u32) {
         for connection in self.connections.iter_mut().filter(|c| c.path_up) {
-            if let Some(pair) = connection.pairs.iter_mut().find(|p| p.facts.spi_in == spi_in) {
+            if let Some(pair) = connection.pairs.iter_mut().find(|p| p.facts().spi_in == spi_in) {
                 pair.proven = true;
             }
         }
@@ -420,7 +414,7 @@ impl Gateway {
             self.handle_ike_event(now, event);
         }
         for connection in &mut self.connections {
-            let newest = connection.newest_of_all().map(|p| p.facts.id);
+            let newest = connection.newest_of_all().map(|p| p.facts().id);
             if let Some((health, _)) = &mut connection.health {
                 health.use_pair(now, newest);
             }
@@ -491,13 +485,13 @@ impl Gateway {
 
     /// An address of this machine inside the local selectors.
     fn inside_address(&self) -> Option<IpAddr> {
-        let nets = self.config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net);
-        nets.into_iter().find_map(|net| self.machine.address_inside(net, &self.config.gateway.tun))
+        let inside: Vec<_> = self.config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net).collect();
+        let outside: Vec<_> = self.connections.iter().map(|c| c.end.address).collect();
+        self.machine.preferred_source(&inside, &outside)
     }
 
     fn path_mtu(&self, connection: &Connection) -> u32 {
-        let link = self.machine.link(connection.config.interface.as_deref(), connection.config.ike.local);
-        link.map_or(DEFAULT_PATH_MTU, |link| link.mtu)
+        self.machine.link_of(&connection.end).map_or(DEFAULT_PATH_MTU, |link| link.mtu)
     }
 
     fn handle_ike_event(&mut self, now: Instant, event: IkeEvent) {
@@ -523,17 +517,17 @@ impl Gateway {
             IkeEvent::ChildReady { connection, id, .. } => self.make_ready(connection, id),
             IkeEvent::ChildDeleted { connection, id, reason, .. } => {
                 let Some(c) = self.connections.get_mut(index(connection)) else { return };
-                let Some(at) = c.pairs.iter().position(|p| p.facts.id == id) else { return };
+                let Some(at) = c.pairs.iter().position(|p| p.facts().id == id) else { return };
                 let pair = c.pairs.remove(at);
                 self.stale = true;
                 if reason != DeleteReason::Replaced {
-                    let message = format!("IPsec SA pair in {:08x} out {:08x} is gone: {}", pair.facts.spi_in, pair.facts.spi_out, reason_text(reason));
+                    let message = format!("IPsec SA pair in {:08x} out {:08x} is gone: {}", pair.facts().spi_in, pair.facts().spi_out, reason_text(reason));
                     self.tell(connection, Kind::IpsecClosed, message);
                 }
             }
             IkeEvent::PeerMoved { connection, encapsulation } => {
-                let path = handoff::outer_path(encapsulation, &self.config.connections[index(connection)].ike);
                 let Some(c) = self.connections.get_mut(index(connection)) else { return };
+                let path = handoff::outer_path(encapsulation, c.config.ike.local, c.config.ike.remote);
                 for pair in c.pairs.iter_mut().filter(|p| p.inbound.in_udp) {
                     pair.outbound = Arc::new(pair.outbound.moved(path));
                 }
@@ -569,13 +563,20 @@ impl Gateway {
     fn install(&mut self, event: IkeEvent) {
         let IkeEvent::ChildInstalled { connection, child, id, selectors, transform, pfs, encapsulation, keys, rekey_at, .. } = event else { return };
         let Some(c) = self.connections.get(index(connection)) else { return };
-        let path = handoff::outer_path(encapsulation, &c.config.ike);
-        let max_inner = handoff::max_inner(transform, path, self.path_mtu(c));
-        let sa = handoff::Negotiated { id, connection: index(connection), child, selectors, transform, path, max_inner, replay_window: c.config.replay_window };
-        let (facts, outbound, inbound) = handoff::entries(sa, keys, &mut self.rng);
-        let pair = SaPair { facts, outbound, inbound, transform, pfs, rekey_at, ready: None, proven: false };
-        self.connections[index(connection)].pairs.push(pair);
-        self.stale = true;
+        let path = handoff::outer_path(encapsulation, c.config.ike.local, c.config.ike.remote);
+        let (outer_mtu, replay_window) = (self.path_mtu(c) as usize, c.config.replay_window);
+        let made = handoff::suite(transform).and_then(|suite| {
+            let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
+            handoff::entries(new, keys, &mut self.rng)
+        });
+        match made {
+            Ok((outbound, inbound)) => {
+                let pair = SaPair { inbound, outbound, transform, pfs, rekey_at, ready: None, proven: false };
+                self.connections[index(connection)].pairs.push(pair);
+                self.stale = true;
+            }
+            Err(error) => self.tell(connection, Kind::Warning, format!("the new SA pair cannot be used: {error}")),
+        }
     }
 
     fn make_ready(&mut self, connection: ConnectionId, id: tandem_ike::ChildSaId) {
@@ -588,7 +589,7 @@ impl Gateway {
         let Some(pair) = c.pair_mut(id) else { return };
         pair.ready = Some(ready);
         pair.proven = true;
-        let facts = &pair.facts;
+        let facts = pair.facts();
         let (local, remote) = (facts.selectors.local.net, facts.selectors.remote.net);
         let way = if pair.inbound.in_udp { "in UDP" } else { "as IP protocol 50" };
         let message = format!("IPsec SA pair: {local} <-> {remote}, {}, in {:08x} out {:08x}, {way}", pair.transform, facts.spi_in, facts.spi_out);
@@ -654,15 +655,16 @@ fn index(id: ConnectionId) -> usize {
     id.0 as usize
 }
 
-fn ike_local(connection: &Connection) -> IpAddr {
-    connection.config.ike.local
-}
-
 /// The largest inner packet that fits whatever this connection may agree on.
 fn least_inner_mtu(connection: &crate::config::Connection, path_mtu: u32) -> u16 {
     let ike = &connection.ike;
-    let inner = |transform| handoff::max_inner(transform, handoff::worst_path(ike), path_mtu);
-    clamp_mtu(ike.esp_proposals.iter().map(|&transform| inner(transform)).min().unwrap_or(0))
+    let (local, remote) = (ike.local, ike.remote);
+    let path = match ike.nat_traversal {
+        NatTraversal::Off => OuterPath::Esp { local, remote },
+        NatTraversal::Auto | NatTraversal::Force => OuterPath::Udp { local: SocketAddr::new(local, 4500), remote: SocketAddr::new(remote, 4500) },
+    };
+    let inner = |&transform| handoff::suite(transform).map(|suite| handoff::max_inner(suite, path, path_mtu as usize));
+    clamp_mtu(ike.esp_proposals.iter().filter_map(|t| inner(t).ok()).min().unwrap_or(0))
 }
 
 /// As an MTU that the kernel accepts: IPv4 needs 68 bytes (RFC 791).

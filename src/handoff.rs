@@ -1,11 +1,15 @@
 //! The one place where `ike` meets `esp`: from what quick mode agreed to the two halves of an SA pair.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use rand::Rng;
 use tandem_esp::{Cipher, InboundSa, Integrity, OutboundSa, Outer, SaError, Suite, SuiteError};
-use tandem_ike::{ChildKeys, Encapsulation, EncryptionAlgorithm, EspTransform, IntegrityAlgorithm};
+use tandem_ike::{ChildKeys, ChildSaId, Encapsulation, EncryptionAlgorithm, EspTransform, IntegrityAlgorithm, TrafficSelectors};
 use thiserror::Error;
 
-use crate::sadb::OuterPath;
+use crate::sadb::{Handover, InboundEntry, OutboundEntry, OuterPath, SaFacts};
+use crate::stats::Counters;
 
 /// Why an SA pair could not be made. Only a fault of this program can cause one: `ike` offers nothing that `esp` cannot do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -77,6 +81,47 @@ pub fn max_inner(suite: Suite, path: OuterPath, outer_mtu: usize) -> usize {
         OuterPath::Udp { .. } => Outer::Ipv6Udp,
     };
     suite.max_inner(outer_mtu, outer)
+}
+
+/// What a new SA pair is, beside its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Negotiated {
+    /// Its name.
+    pub id: ChildSaId,
+    /// Index of its connection.
+    pub connection: usize,
+    /// Index of its pair of proxy identities.
+    pub child: usize,
+    /// The proxy identities.
+    pub selectors: TrafficSelectors,
+    /// Its algorithms.
+    pub suite: Suite,
+    /// Its outer addresses.
+    pub path: OuterPath,
+    /// MTU of the path outside, in bytes.
+    pub outer_mtu: usize,
+    /// Anti-replay window in packets.
+    pub replay_window: u32,
+}
+
+/// Makes the entries of a new SA pair for the packet path's tables. The next authentic packet is asked for from the start: as responder it completes
+/// quick mode.
+pub fn entries(new: Negotiated, keys: Box<ChildKeys>, rng: &mut dyn Rng) -> Result<(Arc<OutboundEntry>, Arc<InboundEntry>), HandoffError> {
+    let facts = Arc::new(SaFacts {
+        id: new.id,
+        connection: new.connection,
+        child: new.child,
+        selectors: new.selectors,
+        spi_in: keys.spi_in,
+        spi_out: keys.spi_out,
+        counters: Counters::default(),
+        tell_authentic: AtomicBool::new(true),
+    });
+    let (outbound, inbound) = sa_pair(new.suite, keys, new.replay_window, rng)?;
+    let max_inner = max_inner(new.suite, new.path, new.outer_mtu);
+    let outbound = OutboundEntry { facts: Arc::clone(&facts), sa: Handover::new(outbound), path: new.path, max_inner };
+    let inbound = InboundEntry { facts, sa: Handover::new(inbound), in_udp: matches!(new.path, OuterPath::Udp { .. }) };
+    Ok((Arc::new(outbound), Arc::new(inbound)))
 }
 
 #[cfg(test)]

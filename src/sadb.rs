@@ -79,6 +79,14 @@ pub struct OutboundEntry {
     pub max_inner: usize,
 }
 
+impl OutboundEntry {
+    /// The same SA, with its sequence numbers going on, along another path: a NAT has moved the peer.
+    #[must_use]
+    pub fn moved(&self, path: OuterPath) -> Self {
+        Self { facts: Arc::clone(&self.facts), sa: self.sa.clone(), path, max_inner: self.max_inner }
+    }
+}
+
 /// An SA to receive on.
 #[derive(Debug)]
 pub struct InboundEntry {

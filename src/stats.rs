@@ -100,6 +100,11 @@ impl Drops {
         }
     }
 
+    /// All of them, by name.
+    pub fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        DropReason::ALL.iter().map(|&reason| (reason.name(), self.get(reason)))
+    }
+
     /// How many so far.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |c| c.load(Ordering::Relaxed))

@@ -1,0 +1,439 @@
+//! The only place that waits. It opens what the gateway needs, carries inputs to the control path and its outputs to the machine, and cleans up.
+//!
+//! The control path (`gateway.rs`) decides; the packet threads (`io/worker.rs`) carry packets; here is nothing but plumbing, in the order of a life:
+//! start, loop, stop.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use ipnet::IpNet;
+use rand::TryRng as _;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::config::{Config, Via};
+use crate::control::{self, Command, Request, Response, TimedEvent};
+use crate::events::{Event, Kind};
+use crate::gateway::{Gateway, Input, Output};
+use crate::io::icmp::EchoSocket;
+use crate::io::lock::{ControlSocket, LockError};
+use crate::io::machine::{Machine, Watcher};
+use crate::io::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_table};
+use crate::io::nft::{self, FailClosed, NftError};
+use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets};
+use crate::io::tun::{Tun, TunError};
+use crate::io::worker::{Notices, PacketThreads, WorkerError};
+use crate::io::{caps, clock};
+use crate::log::Log;
+use crate::stats::Drops;
+
+/// Events kept for `tandem events`.
+const HISTORY: usize = 1000;
+/// Commands, probes' answers and followers' events that may wait.
+const QUEUE: usize = 256;
+
+/// Why the gateway could not start, or ended.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "each carries its own words")]
+pub enum RunError {
+    #[error(transparent)]
+    Capabilities(#[from] caps::CapsError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Sockets(#[from] SocketError),
+    #[error(transparent)]
+    Tun(#[from] TunError),
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    FailClosed(#[from] NftError),
+    #[error("the packet path stands still: {0}")]
+    Worker(#[from] WorkerError),
+    #[error("cannot open the probe of track {track}: {source}")]
+    Probe { track: u32, source: io::Error },
+    #[error(transparent)]
+    System(#[from] io::Error),
+    #[error("the system has no randomness: {0}")]
+    Randomness(rand::rngs::SysError),
+}
+
+/// Runs the gateway until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If it cannot start, or cannot go on.
+pub fn run(config: Config) -> Result<(), RunError> {
+    caps::check()?;
+    let control = ControlSocket::bind(&config.gateway.control)?;
+    // Before the first thread, for capabilities belong to threads.
+    caps::keep_only_needed()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut running = Running::start(config, &control).await?;
+        let outcome = running.go_on().await;
+        running.stop().await;
+        outcome
+    })
+}
+
+/// Everything that is open.
+struct Running {
+    gateway: Gateway,
+    ends: Vec<LocalEnd>,
+    machine: Machine,
+    watcher: Watcher,
+    netlink: Netlink,
+    tun: Arc<Tun>,
+    sockets: Arc<Sockets>,
+    readers: IkeReaders,
+    threads: PacketThreads,
+    notices: Notices,
+    /// By the track's index; `None` for tracks through a tunnel.
+    probes: Vec<Option<Arc<EchoSocket>>>,
+    answers: mpsc::Receiver<Input>,
+    commands: mpsc::Receiver<Command>,
+    followers: broadcast::Sender<TimedEvent>,
+    history: VecDeque<TimedEvent>,
+    log: Log,
+}
+
+impl Running {
+    async fn start(config: Config, control: &ControlSocket) -> Result<Self, RunError> {
+        let mut seed = [0; 32];
+        rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(RunError::Randomness)?;
+        let now = clock::now();
+        let drops = Arc::new(Drops::default());
+        let netlink = Netlink::connect()?;
+        let watcher = Watcher::open()?;
+        let machine = netlink.machine().await?;
+        let ends: Vec<LocalEnd> =
+            config.connections.iter().map(|c| LocalEnd { address: c.ike.local, interface: c.interface.clone() }).collect();
+
+        // What must not leak is closed off first.
+        let destinations = destinations(&config);
+        close_off(&config, &machine, &destinations)?;
+        let gateway = Gateway::new(now, config, Arc::clone(&drops), seed);
+        let config = gateway.config();
+        let tun = Arc::new(Tun::open(&config.gateway.tun, gateway.mtu())?);
+        netlink.clean_up(tun.index(), if config.gateway.fail_closed { &destinations } else { &[] }).await?;
+        for &destination in &destinations {
+            if config.gateway.fail_closed {
+                netlink.add_unreachable(destination).await?;
+            }
+            netlink.add_tunnel_route(&tunnel_route(config, &machine, &tun, destination)).await?;
+        }
+
+        let sockets = Arc::new(Sockets::open(&ends, None)?);
+        let largest = machine.largest_mtu(&ends).max(gateway.mtu());
+        let (threads, notices) = PacketThreads::start(Arc::clone(&tun), Arc::clone(&sockets), drops, largest)?;
+        let readers = sockets.read_ike(notices.ike_sink())?;
+        let (answer_sink, answers) = mpsc::channel(QUEUE);
+        let probes = open_probes(&gateway, &ends, &answer_sink)?;
+        let (command_sink, commands) = mpsc::channel(QUEUE);
+        let (followers, _) = broadcast::channel(QUEUE);
+        let listener = tokio::net::UnixListener::from_std(control.listener()?)?;
+        tokio::spawn(control::serve(listener, command_sink, followers.clone()));
+
+        let (history, log) = (VecDeque::with_capacity(HISTORY), Log::default());
+        let mut running = Self {
+            gateway, ends, machine, watcher, netlink, tun, sockets, readers, threads, notices, probes, answers, commands, followers, history, log,
+        };
+        running.keep_underlays().await;
+        running.gateway.start(now, running.machine.clone());
+        for warning in running.gateway.config().warnings.clone() {
+            running.tell(Event::new(Kind::Warning, warning));
+        }
+        Ok(running)
+    }
+
+    async fn go_on(&mut self) -> Result<(), RunError> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            self.carry_out();
+            let due = self.gateway.poll_timeout();
+            let timer = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                error = self.threads.failed() => return Err(error.into()),
+                () = timer => self.gateway.handle_timeout(clock::now()),
+                notice = self.notices.next() => self.gateway.handle(clock::now(), Input::Notice(notice)),
+                Some(answer) = self.answers.recv() => self.gateway.handle(clock::now(), answer),
+                Some(command) = self.commands.recv() => self.obey(command),
+                change = self.watcher.next() => self.see(change?).await?,
+            }
+        }
+    }
+
+    /// DELETEs leave, routes are withdrawn with the TUN device; what `fail_closed` needs stays.
+    async fn stop(mut self) {
+        self.gateway.stop(clock::now());
+        self.carry_out();
+        for underlay in self.underlays() {
+            if let Err(error) = self.netlink.remove_underlay(&underlay).await {
+                tracing::warn!(%error, "an underlay route is left behind");
+            }
+        }
+        self.threads.stop();
+    }
+
+    /// Carries the control path's outputs out, in order.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.gateway.poll_output() {
+            match output {
+                Output::Tables(tables) => self.threads.publish(tables),
+                Output::Mtu(mtu) => {
+                    if let Err(error) = self.tun.set_mtu(mtu) {
+                        tracing::warn!(%error, mtu, "the TUN device keeps its MTU");
+                    }
+                }
+                Output::Transmit(transmit) => {
+                    if let Err(error) = self.sockets.send_ike(&transmit) {
+                        // The retransmission ladder deals with it, as with any lost datagram.
+                        tracing::debug!(%error, local = %transmit.local, remote = %transmit.remote, "IKE datagram not sent");
+                    }
+                }
+                Output::Probe { track, sequence } => self.probe(track, sequence),
+                Output::Inject(inject) => {
+                    if !self.threads.inject(inject) {
+                        tracing::debug!("an echo was not sent: the outbound thread is busy");
+                    }
+                }
+                Output::Event(event) => self.tell(event),
+            }
+        }
+    }
+
+    fn probe(&self, track: usize, sequence: u16) {
+        let (Some(Some(socket)), Some(config)) = (self.probes.get(track), self.gateway.config().tracks.get(track)) else { return };
+        let Some(echo) = self.gateway.track_echo(track) else { return };
+        let mut payload = echo.token.to_vec();
+        payload.extend_from_slice(&sequence.to_be_bytes());
+        if let Err(error) = socket.send(config.destination, sequence, &payload) {
+            // Counts as lost when its time is over.
+            tracing::debug!(%error, track = config.id, "echo not sent");
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.log.write(clock::now(), &event);
+        let event = TimedEvent::new(rfc3339(clock::wall()), event);
+        // Nobody may be following.
+        let _ = self.followers.send(event.clone());
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(event);
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = clock::now();
+        let Command { request, reply } = command;
+        let responses = match request {
+            Request::Status => vec![Response::Status { status: Box::new(self.gateway.status(now)) }],
+            Request::Events { .. } => self.history.iter().cloned().map(Response::Event).collect(),
+            Request::Down { connection: None } => {
+                for index in 0..self.gateway.config().connections.len() {
+                    self.gateway.handle(now, Input::Down(index));
+                }
+                vec![Response::Done]
+            }
+            Request::Up { connection } => match self.find(&connection) {
+                // Without an answer the control socket waits for the outcome.
+                Ok(index) => {
+                    let is_up = self.gateway.is_up(index);
+                    self.gateway.handle(now, Input::Up(index));
+                    if is_up { vec![Response::Done] } else { Vec::new() }
+                }
+                Err(refused) => vec![refused],
+            },
+            Request::Down { connection: Some(connection) } => vec![self.command(&connection, Input::Down)],
+            Request::Rekey { connection } => vec![self.command(&connection, Input::Rekey)],
+        };
+        // The client may have gone.
+        let _ = reply.send(responses);
+    }
+
+    fn command(&mut self, name: &str, input: impl FnOnce(usize) -> Input) -> Response {
+        match self.find(name) {
+            Ok(index) => {
+                self.gateway.handle(clock::now(), input(index));
+                Response::Done
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<usize, Response> {
+        let connections = &self.gateway.config().connections;
+        connections.iter().position(|c| c.ike.name == name).ok_or_else(|| {
+            let names: Vec<_> = connections.iter().map(|c| c.ike.name.as_str()).collect();
+            Response::Refused { message: format!("there is no connection {name:?}; there are {}", names.join(", ")) }
+        })
+    }
+
+    /// Links or addresses have changed.
+    async fn see(&mut self, change: crate::io::machine::Change) -> Result<(), RunError> {
+        let before = self.machine.clone();
+        if change == crate::io::machine::Change::Lost {
+            self.machine = self.netlink.machine().await?;
+        } else {
+            self.machine.apply(change);
+        }
+        if self.machine == before {
+            return Ok(());
+        }
+        // A socket is bound to an interface's index: one that was removed and made again has another.
+        let index = |machine: &Machine, end: &LocalEnd| machine.link_of(end).map(|link| link.index);
+        let reborn = self.ends.iter().filter(|e| e.interface.is_some()).any(|e| {
+            let now = index(&self.machine, e);
+            now.is_some() && now != index(&before, e)
+        });
+        if reborn {
+            self.reopen_sockets()?;
+        }
+        self.keep_underlays().await;
+        self.keep_sources(&before).await;
+        self.gateway.handle(clock::now(), Input::Machine(self.machine.clone()));
+        Ok(())
+    }
+
+    fn reopen_sockets(&mut self) -> Result<(), RunError> {
+        let sockets = match Sockets::open(&self.ends, Some(&self.sockets)) {
+            Ok(sockets) => Arc::new(sockets),
+            Err(error) => {
+                // Another interface is missing still; its return will bring us here again.
+                tracing::warn!(%error, "sockets stay as they are");
+                return Ok(());
+            }
+        };
+        self.readers = sockets.read_ike(self.notices.ike_sink())?;
+        self.threads.replace_sockets(Arc::clone(&sockets));
+        self.sockets = sockets;
+        Ok(())
+    }
+
+    /// Puts the underlay routes of `next_hop` back, which the kernel drops with the link.
+    async fn keep_underlays(&self) {
+        for underlay in self.underlays() {
+            if let Err(error) = self.netlink.add_underlay(&underlay).await {
+                tracing::warn!(%error, "a connection has no way to its peer");
+            }
+        }
+    }
+
+    fn underlays(&self) -> Vec<Underlay> {
+        let ready = self.gateway.config().connections.iter().zip(&self.ends).enumerate().filter(|(_, (_, end))| self.machine.is_ready(end));
+        ready
+            .filter_map(|(index, (connection, end))| {
+                Some(Underlay {
+                    local: end.address,
+                    remote: connection.ike.remote,
+                    next_hop: connection.next_hop?,
+                    interface: self.machine.link_of(end)?.index,
+                    table: underlay_table(self.tun.index(), index),
+                })
+            })
+            .collect()
+    }
+
+    /// The preferred sources of the routes towards the TUN device follow the machine's addresses.
+    async fn keep_sources(&self, before: &Machine) {
+        let config = self.gateway.config();
+        for destination in destinations(config) {
+            let route = tunnel_route(config, &self.machine, &self.tun, destination);
+            if route != tunnel_route(config, before, &self.tun, destination)
+                && let Err(error) = self.netlink.add_tunnel_route(&route).await
+            {
+                tracing::warn!(%error, "a route keeps its source address");
+            }
+        }
+    }
+}
+
+/// What an earlier run left behind is removed: routes, rules and firewall tables of any tandem on this machine. Says what it was.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn remove_leftovers() -> Result<String, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let routes = runtime.block_on(async { Netlink::connect()?.remove_all().await })?;
+    let tables = nft::remove_all()?;
+    Ok(format!("removed {routes} routes and {} firewall tables; traffic for the routes' destinations is not closed off any more", tables.len()))
+}
+
+/// Each `[[route]]` destination once.
+fn destinations(config: &Config) -> Vec<IpNet> {
+    let mut all: Vec<IpNet> = config.routes.iter().map(|r| r.destination).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn close_off(config: &Config, machine: &Machine, destinations: &[IpNet]) -> Result<(), NftError> {
+    let gateway = &config.gateway;
+    if !gateway.fail_closed {
+        return nft::remove(&gateway.tun).map(drop);
+    }
+    let local = config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net);
+    let probes = config.tracks.iter().filter_map(|t| match t.via {
+        Via::Outside(c) => Some((config.connections.get(c)?.ike.local, t.destination)),
+        Via::Tunnel(_) => None,
+    });
+    let table = FailClosed {
+        tun: gateway.tun.clone(),
+        destinations: destinations.to_vec(),
+        exempt: local.chain(machine.connected()).collect(),
+        peers: config.connections.iter().map(|c| (c.ike.local, c.ike.remote)).collect(),
+        probes: probes.collect(),
+    };
+    table.install()
+}
+
+fn tunnel_route(config: &Config, machine: &Machine, tun: &Tun, destination: IpNet) -> TunnelRoute {
+    // Inside the selectors of a connection that carries this destination, so that the gateway itself can ping through.
+    let carriers = config.routes.iter().filter(|r| r.destination == destination).filter_map(|r| config.connections.get(r.connection));
+    let inside: Vec<IpNet> = carriers.flat_map(|c| &c.ike.children).map(|child| child.local.net).collect();
+    let outside: Vec<IpAddr> = config.connections.iter().map(|c| c.ike.local).collect();
+    TunnelRoute { destination, tun: tun.index(), source: machine.preferred_source(&inside, &outside) }
+}
+
+/// One socket for each track outside the tunnel, and a task that hears its answers.
+fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>) -> Result<Vec<Option<Arc<EchoSocket>>>, RunError> {
+    let mut probes = Vec::new();
+    for (track, config) in gateway.config().tracks.iter().enumerate() {
+        let (Via::Outside(connection), Some(echo)) = (config.via, gateway.track_echo(track)) else {
+            probes.push(None);
+            continue;
+        };
+        let Some(mut end) = ends.get(connection).cloned() else { continue };
+        end.address = config.source.unwrap_or(end.address);
+        let socket = EchoSocket::open(&end, echo.id).map_err(|source| RunError::Probe { track: config.id, source })?;
+        let socket = Arc::new(socket);
+        let (hearing, sink, destination) = (Arc::clone(&socket), sink.clone(), config.destination);
+        tokio::spawn(async move {
+            while let Ok(reply) = hearing.receive().await {
+                let ours = reply.from == destination && reply.payload.starts_with(&echo.token);
+                if ours && sink.send(Input::ProbeReply { track, sequence: reply.sequence }).await.is_err() {
+                    return;
+                }
+            }
+        });
+        probes.push(Some(socket));
+    }
+    Ok(probes)
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
