@@ -7,9 +7,14 @@
 //!                src/gateway.rs (pure), driven by src/run.rs (the only place that waits)
 //! ```
 
+pub mod check;
 pub mod config;
 pub mod datapath;
+pub mod handoff;
+pub mod icmp;
 pub mod io;
+pub mod ip;
 pub mod policy;
+pub mod psk;
 pub mod sadb;
 pub mod stats;

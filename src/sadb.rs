@@ -14,19 +14,34 @@ use tandem_ike::{ChildSaId, TrafficSelectors};
 use crate::policy::Policy;
 use crate::stats::Counters;
 
-/// Carries a value to the one thread that will use it.
+/// Carries a value to the one thread that will use it. A clone carries the same value: the control path puts one into every new entry for
+/// the same SA (say, one with another path), whether or not the packet thread has seen the older entry.
+///
+/// A packet thread that no longer finds the SA in the tables puts it back. So an SA that another one has replaced can be used again, with
+/// its sequence numbers going on, should the newer one be deleted first; and it is wiped as soon as the last entry that names it is gone.
 #[derive(Debug)]
-pub struct Handover<T>(Mutex<Option<T>>);
+pub struct Handover<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> Handover<T> {
     /// Puts the value in.
     pub fn new(value: T) -> Self {
-        Self(Mutex::new(Some(value)))
+        Self(Arc::new(Mutex::new(Some(value))))
     }
 
-    /// Takes it out, the first time; `None` afterwards.
+    /// Takes it out; `None` if somebody has it.
     pub fn take(&self) -> Option<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Gives it back.
+    pub fn put_back(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    }
+}
+
+impl<T> Clone for Handover<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -125,7 +140,7 @@ pub struct EchoEntry {
 }
 
 /// All of it. The order of `connections` is the configuration's.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// Connections by index.
     pub connections: Vec<ConnectionEntry>,
@@ -151,7 +166,8 @@ pub enum Notice {
         /// The UDP payload.
         datagram: Vec<u8>,
     },
-    /// The first authentic packet on an SA since the control path asked for it.
+    /// The first authentic packet on an SA since the control path asked for it; or, in UDP, an authentic packet newer than all before it
+    /// that came from another address or port than they did (a NAT has changed its mapping).
     Authentic {
         /// The SA's inbound SPI.
         spi_in: u32,
@@ -193,7 +209,8 @@ pub enum Notice {
     },
 }
 
-/// An inner packet that the gateway itself sends through a connection's newest SA (an echo). Dropped if it has none.
+/// An inner packet that the gateway itself sends through a connection's newest SA whose selectors contain it (an echo). Dropped and
+/// counted as `no_sa` if there is none.
 #[derive(Debug)]
 pub struct Inject {
     /// Index of the connection.

@@ -71,10 +71,10 @@ drop_reasons! {
     BadNextHeader    "bad_next_header"    "The next header is not IP.",
     Dummy            "dummy"              "A dummy packet (next header 59).",
     InnerMalformed   "inner_malformed"    "The decrypted packet is no IP packet.",
-    SelectorMismatch "selector_mismatch"  "The decrypted packet's addresses are outside the SA's selectors (RFC 4301 section 5.2).",
+    SelectorMismatch "selector_mismatch"  "The decrypted packet is outside the SA's selectors (RFC 4301 section 5.2).",
     EcnInvalid       "ecn_invalid"        "Congestion was marked outside on a packet that is not ECN-capable inside (RFC 6040 section 4.2).",
     TunFull          "tun_full"           "The kernel did not take the packet from us.",
-    ControlFull      "control_full"       "An IKE datagram came faster than the control path reads.",
+    ControlFull      "control_full"       "An IKE datagram or a notice came faster than the control path reads.",
 }
 
 /// One counter for each [`DropReason`].
@@ -103,5 +103,32 @@ impl Drops {
     /// How many so far.
     pub fn get(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |c| c.load(Ordering::Relaxed))
+    }
+}
+
+/// The drops of one batch, counted without touching shared memory until [`flush`](Self::flush).
+#[derive(Debug, Default)]
+pub(crate) struct Tally([u32; DropReason::ALL.len()]);
+
+impl Tally {
+    /// Counts one.
+    pub(crate) fn count(&mut self, reason: DropReason) {
+        self.add(reason, 1);
+    }
+
+    /// Counts several.
+    pub(crate) fn add(&mut self, reason: DropReason, n: usize) {
+        if let Some(c) = self.0.get_mut(reason as usize) {
+            *c = c.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Adds everything to the shared counters and starts again.
+    pub(crate) fn flush(&mut self, drops: &Drops) {
+        for (&reason, n) in DropReason::ALL.iter().zip(&mut self.0) {
+            if *n != 0 {
+                drops.add(reason, u64::from(std::mem::take(n)));
+            }
+        }
     }
 }

@@ -6,15 +6,22 @@
 //! ```
 //!
 //! Packets of one SA are handled many at a time, in place: they lie in one byte arena, each with [`HEADROOM`] bytes before and
-//! [`TAILROOM`] bytes behind it. A single packet is a batch of one.
+//! [`TAILROOM`] bytes behind it. A single packet is a batch of one. Nothing is allocated after an SA is made.
 
+mod header;
 mod inbound;
+mod kernels;
+mod keys;
 mod outbound;
 mod packet;
 pub mod port4500;
+#[cfg(test)]
+mod published;
+mod replay;
 mod suite;
 
 pub use inbound::{InboundSa, OpenError};
+pub use keys::SaError;
 pub use outbound::{OutboundSa, SealError};
 pub use packet::{HEADROOM, Packet, TAILROOM};
-pub use suite::{Cipher, Integrity, Suite};
+pub use suite::{Cipher, Integrity, Outer, Suite, SuiteError};

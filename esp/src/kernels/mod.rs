@@ -1,0 +1,89 @@
+//! The cryptography, over many packets at once.
+//!
+//! A kernel works on places in the arena and knows nothing of ESP but where IV, ciphertext and ICV lie. Each operation takes any number of packets of any
+//! lengths, so that it can keep several of them in flight: CBC encryption and hashing are serial inside a packet, but not across packets.
+//! `portable` is the reference: safe code that leaves the choice of AES and SHA instructions to the crates below it.
+
+mod gcm;
+mod hash;
+mod hmac;
+mod portable;
+
+use aes::{Aes128Dec, Aes128Enc, Aes192Dec, Aes192Enc, Aes256Dec, Aes256Enc};
+use cipher::KeyInit;
+use des::{Des, TdesEde3};
+
+pub(crate) use self::gcm::Gcm;
+pub(crate) use self::hmac::{Hmac, Icv};
+use crate::{Cipher, Packet};
+
+/// How many packets are handled at once. What belongs to so many lies on the stack, and their bytes in the second-level cache.
+pub(crate) const CHUNK: usize = 32;
+
+/// The sending side of a CBC cipher. Keys are boxed: an SA that moves leaves no copy behind.
+pub(crate) enum CbcEncryptor {
+    Aes128(Box<Aes128Enc>),
+    Aes192(Box<Aes192Enc>),
+    Aes256(Box<Aes256Enc>),
+    Des(Box<Des>),
+    TripleDes(Box<TdesEde3>),
+}
+
+impl CbcEncryptor {
+    /// `key` must have the cipher's length; `None` if it has not, or the cipher is not CBC.
+    pub(crate) fn new(cipher: Cipher, key: &[u8]) -> Option<Self> {
+        Some(match cipher {
+            Cipher::Aes128 => Self::Aes128(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Aes192 => Self::Aes192(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Aes256 => Self::Aes256(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Des => Self::Des(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::TripleDes => Self::TripleDes(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Aes128Gcm16 | Cipher::Aes256Gcm16 => return None,
+        })
+    }
+
+    /// Encrypts each span in place: an IV, which stays as it is, and whole blocks.
+    pub(crate) fn encrypt(&self, arena: &mut [u8], spans: &[Packet]) {
+        match self {
+            Self::Aes128(cipher) => portable::cbc_encrypt(&**cipher, arena, spans),
+            Self::Aes192(cipher) => portable::cbc_encrypt(&**cipher, arena, spans),
+            Self::Aes256(cipher) => portable::cbc_encrypt(&**cipher, arena, spans),
+            Self::Des(cipher) => portable::cbc_encrypt(&**cipher, arena, spans),
+            Self::TripleDes(cipher) => portable::cbc_encrypt(&**cipher, arena, spans),
+        }
+    }
+}
+
+/// The receiving side of a CBC cipher.
+pub(crate) enum CbcDecryptor {
+    Aes128(Box<Aes128Dec>),
+    Aes192(Box<Aes192Dec>),
+    Aes256(Box<Aes256Dec>),
+    Des(Box<Des>),
+    TripleDes(Box<TdesEde3>),
+}
+
+impl CbcDecryptor {
+    /// As [`CbcEncryptor::new`].
+    pub(crate) fn new(cipher: Cipher, key: &[u8]) -> Option<Self> {
+        Some(match cipher {
+            Cipher::Aes128 => Self::Aes128(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Aes192 => Self::Aes192(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Aes256 => Self::Aes256(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Des => Self::Des(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::TripleDes => Self::TripleDes(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            Cipher::Aes128Gcm16 | Cipher::Aes256Gcm16 => return None,
+        })
+    }
+
+    /// Decrypts each span in place: an IV, which stays as it is, and whole blocks.
+    pub(crate) fn decrypt(&self, arena: &mut [u8], spans: &[Packet]) {
+        match self {
+            Self::Aes128(cipher) => portable::cbc_decrypt(&**cipher, arena, spans),
+            Self::Aes192(cipher) => portable::cbc_decrypt(&**cipher, arena, spans),
+            Self::Aes256(cipher) => portable::cbc_decrypt(&**cipher, arena, spans),
+            Self::Des(cipher) => portable::cbc_decrypt(&**cipher, arena, spans),
+            Self::TripleDes(cipher) => portable::cbc_decrypt(&**cipher, arena, spans),
+        }
+    }
+}
