@@ -91,6 +91,11 @@ impl OutboundSa {
         self.keys.protect(suite, arena, packets);
     }
 
+    /// Goes on behind this sequence number, as if so many packets had been sent. Only forward: no number, and no IV of GCM, is used twice.
+    pub fn skip_to(&mut self, sequence: u64) {
+        self.sequence = self.sequence.max(sequence).min(LAST_SEQUENCE);
+    }
+
     /// The last sequence number used; 0 before the first packet.
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -178,11 +183,6 @@ fn each(spans: &mut [Packet], packets: &[Packet], part: impl Fn(Packet) -> Packe
 
 #[cfg(test)]
 impl OutboundSa {
-    /// As if this many packets had been sent.
-    pub(crate) fn skip_to(&mut self, sequence: u64) {
-        self.sequence = sequence;
-    }
-
     /// A packet as a faulty or hostile holder of the keys might send it: `alter` changes padding, pad length and next header before they are encrypted.
     pub(crate) fn seal_altered(&mut self, inner: &[u8], alter: impl FnOnce(&mut [u8])) -> Vec<u8> {
         let mut arena = [&[0; crate::HEADROOM], inner, &[0; crate::TAILROOM]].concat();

@@ -23,3 +23,8 @@ pub mod nft;
 pub mod sockets;
 pub mod tun;
 pub mod worker;
+
+#[cfg(test)]
+mod namespace;
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Two packet paths with SAs between them and no network: what one seals, the test carries to the other.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use rand::SeedableRng;
@@ -14,48 +14,51 @@ use tandem::stats::{Counters, DropReason, Drops};
 use tandem_esp::{HEADROOM, Packet, TAILROOM};
 use tandem_ike::{ChildKeys, ChildSaId, EncryptionAlgorithm, EspTransform, IntegrityAlgorithm, ProxyIdentity, TrafficSelectors};
 
-pub const TRANSFORM: EspTransform = EspTransform::Cbc(EncryptionAlgorithm::Aes128, IntegrityAlgorithm::Sha1);
+pub(crate) const TRANSFORM: EspTransform = EspTransform::Cbc(EncryptionAlgorithm::Aes128, IntegrityAlgorithm::Sha1);
 
 /// One end: both directions, its tables, and what it told the control path.
-pub struct Gateway {
-    pub address: IpAddr,
-    pub tables: Tables,
-    pub outbound: Outbound,
-    pub inbound: Inbound,
-    pub drops: Arc<Drops>,
-    pub notices: Arc<Mutex<Vec<Notice>>>,
-    /// Makes the control path refuse notices.
-    pub deaf: Arc<AtomicBool>,
-    pub now_ms: u64,
+pub(crate) struct Gateway {
+    pub(crate) address: IpAddr,
+    pub(crate) tables: Tables,
+    pub(crate) outbound: Outbound,
+    pub(crate) inbound: Inbound,
+    pub(crate) drops: Arc<Drops>,
+    pub(crate) notices: Arc<Mutex<Notices>>,
+    pub(crate) now_ms: u64,
 }
 
-struct Listener {
-    notices: Arc<Mutex<Vec<Notice>>>,
-    deaf: Arc<AtomicBool>,
+/// What the control path heard, and how much it can hear before it takes it out.
+pub(crate) struct Notices {
+    pub(crate) heard: Vec<Notice>,
+    pub(crate) capacity: usize,
 }
+
+struct Listener(Arc<Mutex<Notices>>);
 
 impl Control for Listener {
     fn notify(&mut self, notice: Notice) -> bool {
-        let heard = !self.deaf.load(Ordering::Relaxed);
-        if heard {
-            self.notices.lock().unwrap().push(notice);
+        let mut notices = self.0.lock().unwrap();
+        let room = notices.heard.len() < notices.capacity;
+        if room {
+            notices.heard.push(notice);
         }
-        heard
+        room
     }
 }
 
 /// A sealed packet on its way.
 #[derive(Clone, Debug)]
-pub struct Wire {
-    pub bytes: Vec<u8>,
-    pub path: OuterPath,
-    pub tos: u8,
+pub(crate) struct Wire {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) path: OuterPath,
+    pub(crate) tos: u8,
 }
 
 impl Gateway {
-    pub fn new(address: impl Into<IpAddr>) -> Self {
-        let (drops, notices, deaf) = <(Arc<Drops>, Arc<Mutex<Vec<Notice>>>, Arc<AtomicBool>)>::default();
-        let listener = || Box::new(Listener { notices: Arc::clone(&notices), deaf: Arc::clone(&deaf) });
+    pub(crate) fn new(address: impl Into<IpAddr>) -> Self {
+        let drops = Arc::new(Drops::default());
+        let notices = Arc::new(Mutex::new(Notices { heard: Vec::new(), capacity: usize::MAX }));
+        let listener = || Box::new(Listener(Arc::clone(&notices)));
         Self {
             address: address.into(),
             tables: Tables::default(),
@@ -63,13 +66,12 @@ impl Gateway {
             inbound: Inbound::new(Arc::clone(&drops), listener()),
             drops,
             notices,
-            deaf,
             now_ms: 0,
         }
     }
 
     /// Adds a connection with these rules and no SA; returns its index.
-    pub fn connection(&mut self, rules: &[(&str, &str, bool)]) -> usize {
+    pub(crate) fn connection(&mut self, rules: &[(&str, &str, bool)]) -> usize {
         let mut permits = 0..;
         let rules: Vec<Rule> = rules
             .iter()
@@ -84,19 +86,19 @@ impl Gateway {
         self.tables.connections.len() - 1
     }
 
-    pub fn route(&mut self, destination: &str, connection: usize) {
+    pub(crate) fn route(&mut self, destination: &str, connection: usize) {
         self.tables.routes.push(RouteEntry { destination: destination.parse().unwrap(), connection });
     }
 
     /// Makes the tables count.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         let tables = Arc::new(self.tables.clone());
         self.outbound.update(&tables);
         self.inbound.update(&tables);
     }
 
     /// What the outbound path makes of these packets: what goes to the network, and what goes back to the TUN device.
-    pub fn seal(&mut self, packets: &[Vec<u8>]) -> (Vec<Wire>, Vec<Vec<u8>>) {
+    pub(crate) fn seal(&mut self, packets: &[Vec<u8>]) -> (Vec<Wire>, Vec<Vec<u8>>) {
         let mut batch = outbound_batch(packets);
         self.outbound.process(self.now_ms, &mut batch);
         assert!(batch.packets.is_empty());
@@ -104,14 +106,8 @@ impl Gateway {
         (wires(&batch), returned)
     }
 
-    pub fn inject(&mut self, connection: usize, packet: &[u8]) -> Vec<Wire> {
-        let mut batch = outbound_batch(&[packet.to_vec()]);
-        self.outbound.inject(connection, &mut batch);
-        wires(&batch)
-    }
-
     /// What the inbound path makes of these.
-    pub fn open(&mut self, wires: &[Wire]) -> Vec<Vec<u8>> {
+    pub(crate) fn open(&mut self, wires: &[Wire]) -> Vec<Vec<u8>> {
         let mut batch = InboundBatch::default();
         for wire in wires {
             let packet = Packet { start: batch.arena.len(), len: wire.bytes.len() };
@@ -123,23 +119,18 @@ impl Gateway {
         batch.delivered.iter().map(|p| batch.arena[p.range()].to_vec()).collect()
     }
 
-    pub fn told(&self) -> Vec<Notice> {
-        std::mem::take(&mut *self.notices.lock().unwrap())
+    pub(crate) fn told(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices.lock().unwrap().heard)
     }
 
     /// Every counter that is not zero.
-    pub fn dropped(&self) -> Vec<(DropReason, u64)> {
+    pub(crate) fn dropped(&self) -> Vec<(DropReason, u64)> {
         DropReason::ALL.iter().map(|&r| (r, self.drops.get(r))).filter(|&(_, n)| n != 0).collect()
-    }
-
-    /// The facts of the child's SA to send on.
-    pub fn facts(&self, connection: usize, child: usize) -> Arc<SaFacts> {
-        Arc::clone(&self.tables.connections[connection].outbound[child].as_ref().unwrap().facts)
     }
 }
 
 /// Seen from the other end of a path.
-pub fn received(packet: Packet, path: OuterPath, tos: u8) -> Received {
+pub(crate) fn received(packet: Packet, path: OuterPath, tos: u8) -> Received {
     let (local, remote, in_udp) = match path {
         OuterPath::Esp { local, remote } => (remote, SocketAddr::new(local, 0), false),
         OuterPath::Udp { local, remote } => (remote.ip(), local, true),
@@ -148,7 +139,7 @@ pub fn received(packet: Packet, path: OuterPath, tos: u8) -> Received {
 }
 
 /// A batch of these packets, laid out as the reading thread does.
-pub fn outbound_batch(packets: &[Vec<u8>]) -> OutboundBatch {
+pub(crate) fn outbound_batch(packets: &[Vec<u8>]) -> OutboundBatch {
     let mut batch = OutboundBatch::default();
     for bytes in packets {
         let start = batch.arena.len() + HEADROOM;
@@ -160,24 +151,24 @@ pub fn outbound_batch(packets: &[Vec<u8>]) -> OutboundBatch {
     batch
 }
 
-fn wires(batch: &OutboundBatch) -> Vec<Wire> {
+pub(crate) fn wires(batch: &OutboundBatch) -> Vec<Wire> {
     batch.sealed.iter().map(|&Sealed { packet, path, tos }| Wire { bytes: batch.arena[packet.range()].to_vec(), path, tos }).collect()
 }
 
-pub fn selectors(local: &str, remote: &str) -> TrafficSelectors {
+pub(crate) fn selectors(local: &str, remote: &str) -> TrafficSelectors {
     let side = |net: &str| ProxyIdentity { net: net.parse().unwrap(), protocol: 0, port: 0 };
     TrafficSelectors { local: side(local), remote: side(remote) }
 }
 
 /// How an SA pair is made.
 #[derive(Clone, Copy)]
-pub struct Link {
-    pub connection: usize,
-    pub child: usize,
+pub(crate) struct Link {
+    pub(crate) connection: usize,
+    pub(crate) child: usize,
     /// Name and, from it, SPIs and keys.
-    pub id: u32,
-    pub in_udp: bool,
-    pub max_inner: usize,
+    pub(crate) id: u32,
+    pub(crate) in_udp: bool,
+    pub(crate) max_inner: usize,
 }
 
 impl Default for Link {
@@ -187,14 +178,30 @@ impl Default for Link {
 }
 
 /// Installs an SA pair on both ends, which have the same connections. `selectors` are the first one's.
-pub fn link(a: &mut Gateway, b: &mut Gateway, link: Link, selectors: TrafficSelectors) {
+pub(crate) fn link(a: &mut Gateway, b: &mut Gateway, link: Link, selectors: TrafficSelectors) {
     let (spi_a, spi_b) = (0x1000 + link.id, 0x2000 + link.id);
-    let suite = handoff::suite(TRANSFORM).unwrap();
-    let key = |salt: u32| (0..suite.keymat_len() as u32).map(|i| (i * 31 + link.id * 7 + salt) as u8).collect::<Vec<u8>>();
     let (address_a, address_b) = (a.address, b.address);
-    install(a, link, selectors, address_b, ChildKeys { spi_in: spi_a, spi_out: spi_b, keymat_in: key(1), keymat_out: key(2) });
+    install(
+        a,
+        link,
+        selectors,
+        address_b,
+        ChildKeys { spi_in: spi_a, spi_out: spi_b, keymat_in: keymat(link.id, 1), keymat_out: keymat(link.id, 2) },
+    );
     let mirrored = TrafficSelectors { local: selectors.remote, remote: selectors.local };
-    install(b, link, mirrored, address_a, ChildKeys { spi_in: spi_b, spi_out: spi_a, keymat_in: key(2), keymat_out: key(1) });
+    install(
+        b,
+        link,
+        mirrored,
+        address_a,
+        ChildKeys { spi_in: spi_b, spi_out: spi_a, keymat_in: keymat(link.id, 2), keymat_out: keymat(link.id, 1) },
+    );
+}
+
+/// Keys of the packets to the first end (1) or the second (2).
+pub(crate) fn keymat(id: u32, to: u32) -> Vec<u8> {
+    let len = handoff::suite(TRANSFORM).unwrap().keymat_len() as u32;
+    (0..len).map(|i| (i * 31 + id * 7 + to) as u8).collect()
 }
 
 fn install(gateway: &mut Gateway, link: Link, selectors: TrafficSelectors, peer: IpAddr, keys: ChildKeys) {
@@ -222,7 +229,7 @@ fn install(gateway: &mut Gateway, link: Link, selectors: TrafficSelectors, peer:
 }
 
 /// The scenario's two ends with `connections` connections of equal selectors, each with its SA pair; the first one has the routes.
-pub fn pair(connections: usize, shape: Link) -> (Gateway, Gateway) {
+pub(crate) fn pair(connections: usize, shape: Link) -> (Gateway, Gateway) {
     let (mut a, mut b) = (Gateway::new([198, 51, 100, 20]), Gateway::new([203, 0, 113, 21]));
     let sides = ["192.168.0.0/24", "172.16.0.0/16"];
     for connection in 0..connections {
@@ -239,7 +246,7 @@ pub fn pair(connections: usize, shape: Link) -> (Gateway, Gateway) {
 }
 
 /// A UDP packet over IPv4 of `len` bytes in all, without UDP checksum.
-pub fn udp(source: [u8; 4], destination: [u8; 4], ports: (u16, u16), len: usize) -> Vec<u8> {
+pub(crate) fn udp(source: [u8; 4], destination: [u8; 4], ports: (u16, u16), len: usize) -> Vec<u8> {
     let mut p = vec![0x45, 0, 0, 0, 0x12, 0x34, 0, 0, 64, 17, 0, 0];
     p[2..4].copy_from_slice(&(len as u16).to_be_bytes());
     p.extend(source);
