@@ -167,6 +167,11 @@ impl Gateway {
         self.settle(now);
     }
 
+    /// Whether a connection can carry packets.
+    pub fn is_up(&self, index: usize) -> bool {
+        self.connections.get(index).is_some_and(|c| c.newest_of_all().is_some())
+    }
+
     /// The MTU of the TUN device to begin with, in bytes.
     pub fn mtu(&self) -> u16 {
         self.mtu
@@ -241,7 +246,10 @@ impl Gateway {
         match notice {
             Notice::Ike { local, remote, datagram } => self.ike.handle(now, local, remote, &datagram),
             Notice::Authentic { spi_in, remote } => {
-                self.ike.esp_authentic(now, spi_in, remote);
+                self.ike.esp_authentic(now, spi_in);
+                if let Some(remote) = remote {
+                    self.follow(now, spi_in, remote);
+                }
                 self.prove(spi_in);
             }
             Notice::UnknownSpi { local, remote } => {
@@ -253,7 +261,7 @@ impl Gateway {
             Notice::EchoReply { connection, id: echo_id, sequence } => self.handle_echo_reply(now, connection, echo_id, sequence),
             Notice::SequenceLow { id: pair } => {
                 if let Some(index) = self.connections.iter().position(|c| c.pairs.iter().any(|p| p.facts().id == pair)) {
-                    self.ike.renew(now, id(index), None);
+                    self.ike.rekey_child(now, id(index), pair);
                 }
             }
         }
@@ -396,6 +404,16 @@ impl Gateway {
             self.ike.renew(now, id(index), Some(PROOF_PATIENCE));
         } else if connection.wanted {
             self.ike.connect(now, id(index));
+        }
+    }
+
+    /// An authentic packet came from another address or port than we send to: a NAT has changed its mind.
+    fn follow(&mut self, now: Instant, spi_in: u32, from: SocketAddr) {
+        let path = self.connections.iter().flat_map(|c| &c.pairs).find(|p| p.facts().spi_in == spi_in).map(|p| p.outbound.path);
+        if let Some(OuterPath::Udp { local, remote }) = path
+            && remote != from
+        {
+            self.ike.esp_moved(now, spi_in, local, from);
         }
     }
 
@@ -612,7 +630,7 @@ impl Gateway {
 
     /// The status document.
     pub fn status(&self, now: Instant) -> Status {
-        let drops = self.drops.by_name().chain(self.ike.drops());
+        let drops = self.drops.by_name().chain(self.ike.drops().map(|(reason, n)| (reason.name(), n)));
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: seconds(now.saturating_duration_since(self.started)),
