@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, DEFAULT_CONTROL};
 use crate::control::{Client, ClientError, Request, Response};
 use crate::status::Status;
-use crate::{check, io as system, psk, run};
+use crate::{check, psk, run};
 
 /// A userspace IPsec gateway: an active/standby pair of IKEv1 site-to-site tunnels.
 #[derive(Debug, Parser)]
@@ -139,7 +139,7 @@ pub fn main() -> ExitCode {
         Command::Down { target, name, all: _ } => down(&target, name),
         Command::Rekey { target, name } => target.socket().and_then(|socket| done(&socket, &Request::Rekey { connection: name })),
         Command::Events { target, follow, json } => show_events(&target, follow, json),
-        Command::Psk => print(&psk::random()).map_err(Failure::from),
+        Command::Psk => psk::random().and_then(|key| print(&key)).map_err(Failure::from),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -169,7 +169,7 @@ fn run_gateway(path: &Path, format: LogFormat) -> Result<(), Failure> {
         LogFormat::Plain => subscriber.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
-    run::run(config).map_err(|error| if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::Failed(error.to_string()) })
+    run::run(config).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {
@@ -177,8 +177,8 @@ fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 fn check_file(path: &Path) -> Result<(), Failure> {
-    let config = load(path)?;
-    Ok(print(&check::summary(&config))?)
+    let report = check::run(path);
+    if report.usable { Ok(print(&report.text)?) } else { Err(Failure::Usage(report.text)) }
 }
 
 fn show_status(target: &Target, json: bool, watch: bool) -> Result<(), Failure> {
@@ -219,7 +219,7 @@ fn down(target: &Target, name: Option<String>) -> Result<(), Failure> {
     let all = name.is_none();
     match done(&socket, &Request::Down { connection: name }) {
         Err(Failure::Failed(_)) if all && std::os::unix::net::UnixStream::connect(&socket).is_err() => {
-            let removed = system::remove_leftovers().map_err(Failure::from)?;
+            let removed = run::remove_leftovers().map_err(|error| Failure::Failed(error.to_string()))?;
             Ok(print(&removed)?)
         }
         outcome => outcome,

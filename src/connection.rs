@@ -66,6 +66,8 @@ pub struct Connection {
     pub wanted: bool,
     /// Whether its packets can leave: link up, address present, and no probe outside the tunnel says otherwise.
     pub path_up: bool,
+    /// The MTU that a router on the way has asked for, in bytes, if it is less than the link's.
+    pub path_mtu: Option<u32>,
     /// Its health check, if it has one, and the ICMP identifier of its echoes.
     pub health: Option<(Health, u16)>,
     /// Why the last negotiation failed.
@@ -87,6 +89,7 @@ impl Connection {
             ready_count: 0,
             wanted: config.ike.start == Start::Always,
             path_up: false,
+            path_mtu: None,
             health: config.health_check.map(|check| (Health::new(check), echo_id)),
             last_error: None,
             packets_seen: 0,

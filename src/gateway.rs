@@ -48,6 +48,13 @@ pub enum Input {
         /// The echo's sequence number.
         sequence: u16,
     },
+    /// What the kernel knows of the path's MTU, asked after [`Notice::PathMtu`].
+    PathMtu {
+        /// The path.
+        path: OuterPath,
+        /// Its MTU in bytes.
+        mtu: u32,
+    },
     /// Links and addresses as they are now.
     Machine(Machine),
     /// `tandem up`: the connection's index.
@@ -192,6 +199,7 @@ impl Gateway {
         match input {
             Input::Notice(notice) => self.handle_notice(now, notice),
             Input::ProbeReply { track, sequence } => self.with_track(now, track, |track| track.answer(now, sequence)),
+            Input::PathMtu { path, mtu } => self.resize(path, mtu),
             Input::Machine(machine) => {
                 self.machine = machine;
                 for index in 0..self.connections.len() {
@@ -257,6 +265,8 @@ impl Gateway {
                     self.ike.esp_unknown_spi(now, id(index));
                 }
             }
+            // The kernel knows; `run` asks it and comes back with `Input::PathMtu`.
+            Notice::PathMtu { .. } => {}
             Notice::NoSa { connection, child } => self.ike.acquire(now, id(connection), child),
             Notice::EchoReply { connection, id: echo_id, sequence } => self.handle_echo_reply(now, connection, echo_id, sequence),
             Notice::SequenceLow { id: pair } => {
@@ -383,6 +393,7 @@ impl Gateway {
             self.connections[index].doubt();
             return;
         }
+        self.connections[index].path_mtu = None;
         self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
         if can_leave {
             // A track that judges this path need not wait for its next turn.
@@ -489,6 +500,21 @@ impl Gateway {
         }
     }
 
+    /// A path has another MTU than its SAs were made for.
+    fn resize(&mut self, path: OuterPath, mtu: u32) {
+        for connection in &mut self.connections {
+            for pair in connection.pairs.iter_mut().filter(|p| p.outbound.path == path) {
+                let Ok(suite) = handoff::suite(pair.transform) else { continue };
+                let max_inner = handoff::max_inner(suite, path, mtu as usize);
+                if max_inner != pair.outbound.max_inner {
+                    pair.outbound = Arc::new(pair.outbound.resized(max_inner));
+                    connection.path_mtu = Some(mtu);
+                    self.stale = true;
+                }
+            }
+        }
+    }
+
     fn tables(&self) -> Tables {
         let health = self.connections.iter().filter_map(|c| c.health.as_ref().map(|(_, id)| *id));
         let tunnel_tracks = self.tracks.iter().filter(|p| matches!(p.track.config().via, Via::Tunnel(_))).map(|p| p.echo_id);
@@ -509,7 +535,8 @@ impl Gateway {
     }
 
     fn path_mtu(&self, connection: &Connection) -> u32 {
-        self.machine.link_of(&connection.end).map_or(DEFAULT_PATH_MTU, |link| link.mtu)
+        let link = self.machine.link_of(&connection.end).map_or(DEFAULT_PATH_MTU, |link| link.mtu);
+        connection.path_mtu.map_or(link, |mtu| mtu.min(link))
     }
 
     fn handle_ike_event(&mut self, now: Instant, event: IkeEvent) {

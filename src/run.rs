@@ -24,11 +24,12 @@ use crate::io::lock::{ControlSocket, LockError};
 use crate::io::machine::{Machine, Watcher};
 use crate::io::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_table};
 use crate::io::nft::{self, FailClosed, NftError};
-use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets};
+use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets, path_mtu};
 use crate::io::tun::{Tun, TunError};
 use crate::io::worker::{Notices, PacketThreads, WorkerError};
 use crate::io::{caps, clock};
 use crate::log::Log;
+use crate::sadb::Notice;
 use crate::stats::Drops;
 
 /// Events kept for `tandem events`.
@@ -167,7 +168,7 @@ impl Running {
                 _ = interrupt.recv() => return Ok(()),
                 error = self.threads.failed() => return Err(error.into()),
                 () = timer => self.gateway.handle_timeout(clock::now()),
-                notice = self.notices.next() => self.gateway.handle(clock::now(), Input::Notice(notice)),
+                notice = self.notices.next() => self.hear(notice),
                 Some(answer) = self.answers.recv() => self.gateway.handle(clock::now(), answer),
                 Some(command) = self.commands.recv() => self.obey(command),
                 change = self.watcher.next() => self.see(change?).await?,
@@ -234,6 +235,19 @@ impl Running {
             self.history.pop_front();
         }
         self.history.push_back(event);
+    }
+
+    fn hear(&mut self, notice: Notice) {
+        let input = match notice {
+            Notice::PathMtu { path } => {
+                let (local, remote) = path.addresses();
+                let Some(end) = self.ends.iter().find(|e| e.address == local) else { return };
+                let Ok(mtu) = path_mtu(end, remote) else { return };
+                Input::PathMtu { path, mtu }
+            }
+            other => Input::Notice(other),
+        };
+        self.gateway.handle(clock::now(), input);
     }
 
     fn obey(&mut self, command: Command) {

@@ -85,6 +85,12 @@ impl OutboundEntry {
     pub fn moved(&self, path: OuterPath) -> Self {
         Self { facts: Arc::clone(&self.facts), sa: self.sa.clone(), path, max_inner: self.max_inner }
     }
+
+    /// The same SA, for a path whose MTU has changed.
+    #[must_use]
+    pub fn resized(&self, max_inner: usize) -> Self {
+        Self { max_inner, ..self.moved(self.path) }
+    }
 }
 
 /// An SA to receive on.
@@ -115,6 +121,16 @@ pub enum OuterPath {
         /// The peer's.
         remote: SocketAddr,
     },
+}
+
+impl OuterPath {
+    /// Our address and the peer's.
+    pub fn addresses(self) -> (IpAddr, IpAddr) {
+        match self {
+            Self::Esp { local, remote } => (local, remote),
+            Self::Udp { local, remote } => (local.ip(), remote.ip()),
+        }
+    }
 }
 
 /// What the outbound path must know about one connection.

@@ -31,6 +31,9 @@ use read::{Ledger, Section, quoted};
 
 use crate::policy::Policy;
 
+/// Where the control socket is if nothing is said.
+pub const DEFAULT_CONTROL: &str = "/run/tandem/tandem.sock";
+
 /// A whole configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {

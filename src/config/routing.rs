@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::connection::{Draft, dangling, inside};
 use super::read::{Item, Ledger, Section, Taken, quoted};
-use super::{Gateway, Rank, Route, Track, Via, file};
+use super::{DEFAULT_CONTROL, Gateway, Rank, Route, Track, Via, file};
 use crate::policy::Policy;
 
 /// Comware's default preference of a static route.
@@ -25,7 +25,7 @@ pub(super) fn gateway<'a>(ledger: &mut Ledger<'a>, root: &Section<'a>) -> Gatewa
     let mut gateway = Gateway {
         tun: "tandem0".into(),
         mtu: None,
-        control: PathBuf::from("/run/tandem/tandem.sock"),
+        control: PathBuf::from(DEFAULT_CONTROL),
         http: None,
         http_token_file: None,
         fail_closed: true,
