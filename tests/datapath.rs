@@ -500,7 +500,7 @@ fn a_peer_that_moved_behind_its_nat_is_told_once_and_an_old_packet_does_not_move
     forged.bytes[30] ^= 1;
     b.open(&[forged]);
     assert!(b.told().is_empty());
-    b.open(&[moved(&wires[3], 1024)]);
+    b.open(&[moved(&wires[3], 1024), wires[1].clone()]);
     b.open(&[moved(&wires[4], 1024)]);
     let told = b.told();
     assert!(matches!(told[..], [Notice::Authentic { remote: Some(remote), .. }] if remote.port() == 1024), "{told:?}");
@@ -592,6 +592,18 @@ fn an_sa_that_comes_back_after_a_newer_one_failed_goes_on_counting() {
     a.commit();
     let wire = a.seal(&[packet(60)]).0.remove(0);
     assert_eq!((&wire.bytes[..4], &wire.bytes[4..8]), (&0x2001u32.to_be_bytes()[..], &3u32.to_be_bytes()[..]));
+}
+
+#[test]
+fn a_changed_access_list_counts_for_flows_that_are_known() {
+    let (mut a, mut b) = pair(1, Link::default());
+    let wires = a.seal(&[packet(60), packet(60)]).0;
+    assert_eq!(b.open(&wires[..1]).len(), 1);
+    b.connection(&[("172.16.1.10/32", "192.168.0.0/24", false), ("172.16.0.0/16", "192.168.0.0/24", true)]);
+    b.tables.connections.swap_remove(0);
+    b.commit();
+    assert!(b.open(&wires[1..]).is_empty());
+    assert_dropped(&b, DropReason::NoPolicy);
 }
 
 #[test]
