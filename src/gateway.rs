@@ -523,15 +523,8 @@ impl Gateway {
             routes: self.routes.table.clone(),
             inbound: self.connections.iter().flat_map(|c| &c.pairs).map(|p| Arc::clone(&p.inbound)).collect(),
             echoes: health.chain(tunnel_tracks).map(|id| EchoEntry { id, token: self.token }).collect(),
-            icmp_source: self.inside_address(),
+            icmp_source: None,
         }
-    }
-
-    /// An address of this machine inside the local selectors.
-    fn inside_address(&self) -> Option<IpAddr> {
-        let inside: Vec<_> = self.config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net).collect();
-        let outside: Vec<_> = self.connections.iter().map(|c| c.end.address).collect();
-        self.machine.preferred_source(&inside, &outside)
     }
 
     fn path_mtu(&self, connection: &Connection) -> u32 {

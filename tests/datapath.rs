@@ -500,7 +500,7 @@ fn a_peer_that_moved_behind_its_nat_is_told_once_and_an_old_packet_does_not_move
     forged.bytes[30] ^= 1;
     b.open(&[forged]);
     assert!(b.told().is_empty());
-    b.open(&[moved(&wires[3], 1024)]);
+    b.open(&[moved(&wires[3], 1024), wires[1].clone()]);
     b.open(&[moved(&wires[4], 1024)]);
     let told = b.told();
     assert!(matches!(told[..], [Notice::Authentic { remote: Some(remote), .. }] if remote.port() == 1024), "{told:?}");
@@ -595,6 +595,18 @@ fn an_sa_that_comes_back_after_a_newer_one_failed_goes_on_counting() {
 }
 
 #[test]
+fn a_changed_access_list_counts_for_flows_that_are_known() {
+    let (mut a, mut b) = pair(1, Link::default());
+    let wires = a.seal(&[packet(60), packet(60)]).0;
+    assert_eq!(b.open(&wires[..1]).len(), 1);
+    b.connection(&[("172.16.1.10/32", "192.168.0.0/24", false), ("172.16.0.0/16", "192.168.0.0/24", true)]);
+    b.tables.connections.swap_remove(0);
+    b.commit();
+    assert!(b.open(&wires[1..]).is_empty());
+    assert_dropped(&b, DropReason::NoPolicy);
+}
+
+#[test]
 fn a_deleted_sa_neither_sends_nor_receives() {
     let (mut a, mut b) = pair(1, Link::default());
     let wire = a.seal(&[packet(60)]).0;
@@ -602,6 +614,19 @@ fn a_deleted_sa_neither_sends_nor_receives() {
     b.commit();
     assert!(b.open(&wire).is_empty());
     assert_dropped(&b, DropReason::UnknownSpi);
+}
+
+#[test]
+fn an_sa_carries_only_what_was_negotiated_for_it() {
+    let (mut a, mut b) = (Gateway::new([198, 51, 100, 20]), Gateway::new([203, 0, 113, 21]));
+    a.connection(&[("192.168.0.0/16", "172.16.0.0/16", true)]);
+    b.connection(&[("172.16.0.0/16", "192.168.0.0/16", true)]);
+    a.route("172.16.0.0/16", 0);
+    link(&mut a, &mut b, Link::default(), selectors("192.168.0.0/24", "172.16.0.0/16"));
+    a.commit();
+    assert_eq!(a.seal(&[packet(60)]).0.len(), 1);
+    assert!(a.seal(&[udp([192, 168, 7, 1], ECS, (1, 2), 60)]).0.is_empty());
+    assert_dropped(&a, DropReason::NoSa);
 }
 
 /// After the first batches have grown the buffers, nothing on the way allocates.

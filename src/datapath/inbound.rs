@@ -156,9 +156,8 @@ impl Inbound {
             self.places.extend(group.iter().map(|a| received[a.order].packet));
             self.results.clear();
             self.results.resize(group.len(), Err(OpenError::Malformed));
-            let before = self.sas[sa].sa.highest_sequence();
             self.sas[sa].sa.open_batch(arena, &mut self.places, &mut self.results);
-            self.tell_authentic(sa, before, group, received);
+            self.tell_authentic(sa, group, received);
 
             let (mut packets, mut bytes) = (0, 0);
             for (i, packet) in group.iter_mut().enumerate() {
@@ -183,7 +182,7 @@ impl Inbound {
 
     /// Tells the control path that the peer lives, if it asked; and, in UDP, where the peer is now, if that changed. Only a packet newer than
     /// all before it says where the peer is: one that was long on its way must not move it back.
-    fn tell_authentic(&mut self, sa: usize, before: u64, group: &[Admitted], received: &[Received]) {
+    fn tell_authentic(&mut self, sa: usize, group: &[Admitted], received: &[Received]) {
         let receiving = &mut self.sas[sa];
         let authentic = |result: &Result<(), OpenError>| {
             matches!(result, Ok(()) | Err(OpenError::BadPadding | OpenError::BadNextHeader | OpenError::Dummy))
@@ -196,7 +195,7 @@ impl Inbound {
         let mut moved = false;
         if receiving.entry.in_udp {
             let highest = receiving.sa.highest_sequence();
-            let newest = heard.find(|a| highest > before && u64::from(a.sequence) == highest).map(|a| received[a.order].remote);
+            let newest = heard.find(|a| u64::from(a.sequence) == highest).map(|a| received[a.order].remote);
             moved = newest.is_some() && newest != receiving.remote;
             remote = newest.or(receiving.remote).or(Some(received[first.order].remote));
         }
