@@ -20,6 +20,12 @@ pub(crate) enum Error {
     Fatal(#[from] Fatal),
 }
 
+impl From<crate::dh::DhError> for Error {
+    fn from(error: crate::dh::DhError) -> Self {
+        Fatal::from(error).into()
+    }
+}
+
 impl Error {
     /// The counter that this error moves.
     pub(crate) fn reason(&self) -> DropReason {

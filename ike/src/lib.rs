@@ -17,15 +17,32 @@
 //!                               +-> informational  (NOTIFY, DELETE, DPD)
 //! ```
 
+mod child_sa;
 mod config;
+mod connection;
 mod crypto;
 mod dh;
 mod endpoint;
 mod error;
 mod event;
+mod failure;
+mod informational;
+mod isakmp_sa;
 mod iv;
 mod keys;
+mod liveness;
+mod main_mode;
+mod nat;
+mod phase_one;
+mod phase_two;
 mod proposal;
+mod quick_mode;
+#[cfg(test)]
+mod recorded;
+mod retransmit;
+mod session;
+mod shared;
+mod timer;
 pub mod wire;
 
 pub use config::{ConnectionConfig, ConnectionId, Dpd, Identity, NatTraversal, ProxyIdentity, Psk, Start, TrafficSelectors};
