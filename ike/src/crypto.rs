@@ -8,7 +8,7 @@ use des::{Des, TdesEde3};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -161,3 +161,24 @@ impl Cipher {
         }
     }
 }
+
+/// Keys cannot be taken out again, not even by a test; but it may ask whether they are the expected ones.
+#[cfg(test)]
+mod has_key {
+    use super::*;
+
+    impl Prf {
+        pub(crate) fn has_key(&self, algorithm: HashAlgorithm, key: &[u8]) -> bool {
+            *self.mac(&[b"probe"]) == *Prf::new(algorithm, key).mac(&[b"probe"])
+        }
+    }
+
+    impl Cipher {
+        pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+            *self.key == key
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,12 @@ impl KeyPair {
 }
 
 impl SharedSecret {
+    /// A secret that a test knows.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
+    }
+
     /// As long as the modulus.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -78,7 +78,8 @@ impl Iv {
         *self = next.0;
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// One cipher block.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.block[..self.len]
     }
 

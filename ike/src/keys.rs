@@ -70,8 +70,8 @@ impl Skeyid {
 
     /// Derives the three keys.
     pub(crate) fn derive(&self, shared: &SharedSecret, initiator: Cookie, responder: Cookie) -> SessionKeys {
-        let tail = |index: u8| [shared.as_bytes(), &initiator.0, &responder.0, &[index]].concat();
-        let next = |previous: &[u8], index: u8| self.prf.mac(&[previous, &Zeroizing::new(tail(index))]);
+        let shared = shared.as_bytes();
+        let next = |previous: &[u8], index: u8| self.prf.mac(&[previous, shared, &initiator.0, &responder.0, &[index]]);
         let d = next(&[], 0);
         let a = next(&d, 1);
         let e = next(&a, 2);
@@ -154,3 +154,35 @@ impl SkeyidD {
         }
     }
 }
+
+#[cfg(test)]
+mod has_key {
+    use super::*;
+
+    impl Skeyid {
+        pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+            self.prf.has_key(self.hash, key)
+        }
+    }
+
+    impl SkeyidD {
+        pub(crate) fn has_key(&self, hash: HashAlgorithm, key: &[u8]) -> bool {
+            self.0.has_key(hash, key)
+        }
+    }
+
+    impl SkeyidA {
+        pub(crate) fn has_key(&self, hash: HashAlgorithm, key: &[u8]) -> bool {
+            self.0.has_key(hash, key)
+        }
+    }
+
+    impl SkeyidE {
+        pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+            *self.key == *key
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -181,3 +181,6 @@ impl EspTransform {
 
 /// RFC 4106 section 4.
 const GCM_SALT_LEN: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -47,19 +47,21 @@ impl LifetimeAttributes {
         kind == self.life_type || kind == self.life_duration
     }
 
-    /// Collects the lifetimes among a transform's attributes. The type comes before its duration; a duration without one counts seconds.
+    /// Collects the lifetimes among a transform's attributes. A duration counts in the unit of the type before it, seconds if none came
+    /// yet; of a second duration behind one type nobody can say what it counts.
     pub(super) fn read(self, attributes: &[Attribute<'_>]) -> Lifetime {
         let mut lifetime = Lifetime::default();
-        let mut unit = u64::from(SECONDS);
+        let mut unit = Some(u64::from(SECONDS));
         for attribute in attributes {
             let value = attribute.number();
             if attribute.kind == self.life_type {
-                unit = value;
-            } else if attribute.kind == self.life_duration && value != 0 {
-                if unit == u64::from(SECONDS) {
-                    lifetime.seconds = Some(value);
-                } else if unit == u64::from(KILOBYTES) {
-                    lifetime.kilobytes = Some(value);
+                unit = Some(value);
+            } else if attribute.kind == self.life_duration {
+                let unit = unit.take();
+                if unit == Some(SECONDS.into()) {
+                    lifetime.seconds = Some(value).filter(|seconds| *seconds != 0);
+                } else if unit == Some(KILOBYTES.into()) {
+                    lifetime.kilobytes = Some(value).filter(|kilobytes| *kilobytes != 0);
                 }
             }
         }

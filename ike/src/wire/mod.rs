@@ -48,3 +48,6 @@ fn read_doi(reader: &mut Reader<'_>, field: &'static str) -> Result<u32, Malform
         other => Err(Malformed::value(field, other, "1 (IPsec)")),
     }
 }
+
+#[cfg(test)]
+mod tests;
