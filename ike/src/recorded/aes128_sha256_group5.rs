@@ -1,0 +1,197 @@
+//! `aes128-sha256-group5`, ESP `aes128-sha256`, PFS `group5`: recorded between two strongSwan 5.9.8.
+
+use hex_literal::hex;
+
+use super::{QuickMode, Recording, Sender::*};
+
+pub(super) const RECORDING: Recording = Recording {
+    ike: "aes128-sha256-group5",
+    esp: "aes128-sha256",
+    pfs: "group5",
+    psk: &hex!("706127737320233b203d207b776f72647d205c"),
+    g_xy: &hex!(
+        "2702b05b34b5b1e067a68b215cb1d8a74595f1d95bf6c6936ac4b31d1d4ee84f1d6844574fee562401ae81fd57327eb2bc6addbb3a9ab5f0"
+        "6b640547b597ccec83fdfe603775ade373ac2cfa69c3996e8ca5c84e037e45da196c1512381a141512d51e97c0208e0a26ffdf71375a0afb"
+        "7236421aca2a5c1fdf508d99c06c7a613c006aaa01ff36881874fad2e5f87f9d2a6a41e5c74d31367cdd1b5c401687b895e991c87525d0e1"
+        "506c5913a49aa7b8246704bf42d8aa65e4ef8225e15ccd27"
+    ),
+    skeyid: &hex!("7746b4c52639059d8fc32b88a54b837b398666b75c00663e5c6fd9c8a9198d8f"),
+    skeyid_d: &hex!("d85cb2dbe4520586dddb38697f5d333556e778202bcc63e5c1ed2277039ae549"),
+    skeyid_a: &hex!("7628e3dc2e2d8836b446f40e76d67c6fc5480675e9b490627b07ee5ef68ad51b"),
+    skeyid_e: &hex!("e076e9f5b31edf9bb449e01b506b3d2fe8935d221d372c6a7497ccea71204c7f"),
+    ka: &hex!("e076e9f5b31edf9bb449e01b506b3d2f"),
+    first_iv: &hex!("3d7dee5e38d81bf77f23fb3abe01d9b2"),
+    hash_i: &hex!("edb6666ec406edc93796e4dd472860d3c2fc32e25aee870f41aa603d0a28a4d4"),
+    hash_r: &hex!("c90761cfdf5a9b65887fb50e2ffa5e254f5ec007932522bb7fcf40b14fe53516"),
+    last_iv: &hex!("53ae70839009f68a68a455b74e5b1af1"),
+    quick_modes: [
+        QuickMode {
+            message_id: 0x5a10139b,
+            g_qm_xy: &hex!(
+                "1fe91f1647a3a2d59ca25bf3d13f794b549756a676011e1bc65738c9d3032e11bcb0d4896a1421994461e804793851d062c6e086ad66f85b"
+                "e41f0d8e9240ab7173b721311f6ce15dd9de24c882f3c9932ebe6e140ba08960d3a6ce735bc2eb42a24a118e4a51f179f76d80f81f407b72"
+                "d13b4c2d3f8c4714d40b58498d5f4075dc857aad719170bea6ed1d041454b031e620b5534c5569c49a11db7236a93209a9a6a55124a47dec"
+                "99cca97bb99423c71c9d19026ecce678b994ceebe9b9dc8d"
+            ),
+            spi_initiator: 0x022503ee,
+            spi_responder: 0x680205cd,
+            keymat_to_initiator: &hex!("7df80aae4e69dcc65819efff6ec296eff90526a95ffdeadf2905036dfb5de0476e6b6e7dd8866720715c6ac4c64064a2"),
+            keymat_to_responder: &hex!("d39f788326cd817869ac9e4136ac7f95208df3aae83adfdfaf601ee6ff455437d2c65d35a5f2abd98cfbf7c3a1f1b43f"),
+        },
+        QuickMode {
+            message_id: 0xa44178f2,
+            g_qm_xy: &hex!(
+                "12ecf8efd1e25eb2437ebf25a0be9f602a83545906488a757082a38e7afc6d3124c81231de5db8502a5fc94d8aff45e419528bfa882a0a9b"
+                "6382ff4d764311a06de1e62c02cbb35fc86960a7d2c5fb71b2612e1bbc7d80a8da4d5fd2ffdb9e1ae6e90a33323a71dc9e871379329ce250"
+                "b516d87b51af0b563490b7f7fb3ac8fe8c978293455d3cca5237a10d8bffc9d4377f4ab726faff7e02a9dd0d122f8bbb054cdcebdcb87528"
+                "f46630ababaccdd929dc495fe47aa9ad297216775edb25d2"
+            ),
+            spi_initiator: 0x2a09ee3b,
+            spi_responder: 0x252e7a57,
+            keymat_to_initiator: &hex!("a1bfb8e7225f77e5aa633b724d908526768eac7e676ec46215f119dbe7072695d14b3922df5a717a22b1929e37874926"),
+            keymat_to_responder: &hex!("37ebf713f78fc615e9deb243423e46945484abe537e216fa477007d4793133f8f099ead74ed234ee057ea28061ee7606"),
+        },
+    ],
+    messages: &[
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e100000000000000000110020000000000000000b40d00003800000001000000010000002c010100010000002401010000"
+                "80010007800e0080800200048004000580030001800b0001800c3de00d00000c09002689dfd6b7120d000014afcad71368a1f1c96b8696fc"
+                "775701000d0000184048b7d56ebce88525e7de7f00d6c2d3800000000d0000144a131c81070358455c5728f20e95452f0000001490cb8091"
+                "3ebb696e086381b5ec427b1f"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb1410110020000000000000000a00d00003800000001000000010000002c010100010000002401010000"
+                "80010007800e0080800200048004000580030001800b0001800c3de00d00000c09002689dfd6b7120d000014afcad71368a1f1c96b8696fc"
+                "775701000d0000184048b7d56ebce88525e7de7f00d6c2d380000000000000144a131c81070358455c5728f20e95452f"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb14104100200000000000000014c0a0000c45211f81778d660d1903368f534eb91c0d69c06ee9ae66926"
+                "4bd7959208524a261fff9ed5181ac1ab8a0243e1038d1c13f23fdcdff1111918cd18d2d9cc61712d00f6cc00cb472f0964c6cde4c839cf29"
+                "4714dd65204e81f558252825a1469fb142000332445ee71615bd21c6edc4c91de3a37a3cf2664f335220bd5a85223985a6b7c3e6a78bc0af"
+                "daaace1d4f91ee3ad0f94bf71ff124a17a1a5f43cffd068a51e9ec36db5ae6ca232c9b641363474720cdd0c0cb7f55d94d83f133bfd116aa"
+                "140000241ef5bf03d115499676192689c3ce479eff8392aa51d3e804890c56bbc0fc652c14000024fc1fe28aa458071cfb7c1518ead6628b"
+                "58fe7abb489dd6d7f627e3ea2f48d00100000024db58a574db18732e067353fae10318a60902c23d18599f35d2a3981acdd689e0"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb14104100200000000000000014c0a0000c41418b1b8865f477f975fde11e8cbb938b890db3a79eff53e"
+                "4ee07a01f11ad36c3696c26705f29d9ec9592feb695dd60b1e3dd3d822a84c7daeafec4ca35795793c8763140c6b0368f6d67cb52a8c2ca5"
+                "020c3e5d954724221191ba99b90936c81bee83c6ccacbd887359ae6c11a15ee38e74622bb75dbe3afb34a160e09be73444bb5d36d43d83c7"
+                "27f97313b085c0d98028a71cbf237811e15d49ca9d367f6651f24ed8a70bda604bbc0d8143a93590acae95918de28f8c24170338c2e3f452"
+                "14000024808f59f91e936aeea6d71ea4c16abb6ec4ebd64fc3f806b1a4214065814280c2140000243db7350c51db13a34eaa26a5d6d1a03f"
+                "85d9a97412b5cda7b63bd185fc91a2fd00000024adf74b84b757236c544824cad5001c8ecaabf885ec97e3da1f36d49595bfd574"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb14105100201000000000000006c04a7c2e37b43e5d8a0f3e0b1f777d3ce1975ebd0d28cec0e44624061"
+                "80b063cd2d2bf68f1caba482a8199d3e9ee8a59240bd11bd36dee42f60fd91b6550ac43d69cb2a5edf520082251a481d7fbbe9bd"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb14105100201000000000000005cea853a4c2e707ace50f9d9d119f454d9dfa42e9fe64075ad975b7b59"
+                "c6d8a299c1c07748695cc56b6127091e1f74325a53ae70839009f68a68a455b74e5b1af1"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb141081020015a10139b0000018cee2cdf0ffed5aacc3a2b2ff7e9bb9a787e3d71b4a99711e293692d1c"
+                "1615f18d84a7e1fe83d792052a914750eae20ae49d2f7a99a74291a16763550316a0e66f61608da0165a42b956c53c8e1b988f3428eb9ab5"
+                "7cd553141acc97f82d21a73150f2a14e68ebd74611d94e63c68f5ffad900c7a7250fbc7d5f03fce9b3117ff2d5136c74b1ca9456c849bf5f"
+                "5cadcffe59d601cc745cf048a80a3d1e58c5c5cc38acbca67bb1e8e7dc95fb206f9e8d1b60bd3b342db790466808fdba72b5dc491388c449"
+                "34df03e6d08c074029c9b1785857ecc25a440dd531c63661f7ec66e7e1df4f52100afb2e718538d33d7cf0ffd7952c166173ddfce87ae0e3"
+                "4271d042fe96fc9795f39a7939cec66db81fee98e71650f2e8607c5e8ad7a7f61be816fc5869cd7819688acf1a04c1a0aea7ada70200d619"
+                "7f22d622980977a19b119b336064c9c92304bd44a68c516914716c0eedcc3c5b56050d3b53af3d2fd520e7f4f38c29cda9d9f459b5a9c862"
+                "a10ef826"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb141081020015a10139b0000018c5b3b91eb506d693f725492964c6b1eb841fec9ac7b4a69c03a83249b"
+                "450ef58b3dd88b6e3e5bb2e6f7a1fc07430bde9420001aed71f03fbe371bd19f1412753438369c47617a7e1d0d8c5cd70459f5008c3a5728"
+                "babec55f07e8d6cd2d9db5f8bf52249bc9d27b7c448fc26c2a17e5d55ae8125cbf30484129e95c399eba69dd06d78a78b323c35807fa485b"
+                "eadcfc6d9f93100e6c4f1659118cbad06661a48191ff2d384adad6788b38a58e0a3a64a7b78891325d04280615fcf521073be6ddef584f1f"
+                "a289eee8b6a9ee38462f76b49c71ea8df17c8e7c0636f090e17db7a3144985801aebd447e0493f3140dfbd8ee8be71012b07188ff29aaabf"
+                "677fa1c8031e867a18c8e4e76218d5b12329c544cc9699f3b4b3d1ea6d623e4f997b8d20b640edf2c54d3b415eee4435f0b979d65fbdf2c2"
+                "fff433f2ceb9216a38a825132f0806821938cf86c4f51bab58802cc8baa7c69b999181f66b90485b11f0ef0f7676c0bd83a2ce0be6a40d78"
+                "cb12894e"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb141081020015a10139b0000004c3d0b014eadd9d5ad55a4758f1d987252d72d33c5d0c6f917f84b5e4b"
+                "013f2491a2222fedad43bf4ba1b4c2de91f67749"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb14108102001a44178f20000018ce065071bc94f595e6fcb15893bbdbee9cf562edd4587351e5e4ab5d6"
+                "3ba82f69e199e18287f4316f788eea1db905f2bc69e2fbb07294de3dc5aaa236bde5399b0587cf59c739da40b5afcf17f53d90baa2563e71"
+                "43a4c0eac4656fad017ef6dafaea1495f84b97d1874a8b124a5345ee6df04beb1e445060c6ec65e9ee1b714733b88092c8426c034b3371eb"
+                "7cc0ee78306474f620e7b1798fe317fa4c68a2dde9f93cc6c01f320b378834917b3f8af05746df442128ddfeab89a8b2ca46dbac53ad1102"
+                "1adee14b568748964f473002437e4b7ff6168851a40f02176bbb0f735d0a56a0e3fd288efb50b1d8ede47de78e1f6c67b67c633faea901c3"
+                "753f4f6661292b79fffc3b1a8d2903039fde9a8efcb89debd4cbdd6b20eae008c714d43aae9237507584a59895ae39270532ef8b1b064162"
+                "9b699e37ba8b3f7aa21976f7682f82e773dfd562f03e3aacf594398eba5495d80a06664403cfc7e7c55b624b13dfd1dcc8571d5eb1df1a92"
+                "533fc3d6"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb14108102001a44178f20000018ce1aacd9259a9c595726673190151020e2aa00128ee2cdf362723a2ce"
+                "79106192b9f40e8e167ac9f8d7dd4c8d1d50bffc428e9e45d74188c56d2d12653e8328069857a4241328ce92a1c4b8413325a6d7f14a7d0f"
+                "540640bd8c753b9ab21aaaba55d7897bd74a632c108411c72072c1383fc2ee52cb3e7a337e0159b9b372030652800a4059ca71937961ac19"
+                "bf88f0375fc923cd32fa21fd56db07d95aece1fb7dd683eb46e3b0b72ef6b67c40430ad61e744151c5f8da5a2a07ea557b73516e01397e76"
+                "c91b0cf19dee038669079c81c6e31cdf9bcd0d0fbcbb6c31173f4470b0f2f03db7d403962354f18a877a020f3907daadbaf1cb68ed8f6447"
+                "88c9a21d54eac79967afadac63359e05056043d95416828bfbd9b4becba626bccee6449c3c6946d27db476a1af6166a41645b032bd443845"
+                "027b16c4f0be7b44337dc401492219fd63f826c844662b0cd1ced4d5c0bc3d54168d8185f056b636f2a0b790251a563c58d443338fc0bf91"
+                "9ab32407"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb14108102001a44178f20000004cdcdde313d05dbc0e72c1df1103872cdd3fac476f0fae8be16060d20e"
+                "ea1af5afada64c78c34908f4c4e830cf08d63e89"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb141081005010ba8f9c40000005c5c19ff9235deeda2b550bfe8415e301073d27dc7312dcfd395bae9f1"
+                "178a57c97dc8c6c8db57f5e9ad7d78b8032bbcd4a4a4cad9ab84c47f576ec1248433fff4"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb1410810050137e46f3a0000005ce0424db14c8f5f89822b98162f31636bf6b0eb6e7d427fc1f5c914af"
+                "88895545246164e2293ddb03fc92cfba10035584847e59e87eab1c6a505924a96ac113aa"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "06130acff3e3b6e1c5cb09a472acb141081005011c007d570000006c810adc1b3d833d5f371b06e733976f5a83cb0c0c990aeb27e3211989"
+                "9236a05f8c92ed498ba71ec458d71c9099995fa0cc41a8beee2c54791c47ac35268bc74573d9340db501b43fc2f4abbc30ee79db"
+            ),
+        ),
+    ],
+};

@@ -1,0 +1,199 @@
+//! `aes192-sha1-group14`, ESP `aes192-sha1`, PFS `group5`: recorded between two strongSwan 5.9.8.
+
+use hex_literal::hex;
+
+use super::{QuickMode, Recording, Sender::*};
+
+pub(super) const RECORDING: Recording = Recording {
+    ike: "aes192-sha1-group14",
+    esp: "aes192-sha1",
+    pfs: "group5",
+    psk: &hex!(
+        "50617373773072642d776974682d36342d62797465732d65786163746c792d30313233343536373839303132333435363738393031323334"
+        "353637383930313233"
+    ),
+    g_xy: &hex!(
+        "abc5593396ec71570ad5e4ccccfc9c8076b042c0b7eafca4018e8809e306665b4cd44e6163bd91eac4ad1474755dc07e33f1bd48efc1a5d0"
+        "4cf222850226fee6a7a87e6a1e52220fe65c3aaae929f2336f4ae1ce971e21e009f873327e9f1cfb173f19ab1005e919ab4527f6505b3238"
+        "281823a1631f6b68597bd14e16f4e1cbcc906bfe48b677bdd7d3b2f9e2d7528835f81a0087cd9b462aee9f291b6b67bee5ce698c3f6f320d"
+        "aee683e9e890d81931facc311b0dc469812deec9ac5098f4876be8dd9b3912dbcc0a4608c70060e3e89f9f825b465ccbf0f4b851e27c6209"
+        "9b630a181664de0472fd9a51c1a79aa8d09ffe9501424a18406ae733cbce1f9c"
+    ),
+    skeyid: &hex!("ea624e84e70c764fa653a92650d27435c7fc6548"),
+    skeyid_d: &hex!("f59082f8717b014e16ceca03e816be5bec3bc0c6"),
+    skeyid_a: &hex!("75434019292562e005c362fbfd3b2b9479b47cf6"),
+    skeyid_e: &hex!("240df62b8608f43e169d5ae05268523582e289e5"),
+    ka: &hex!("8539dad103ad9cf609a8cb324062290e7896abfbd83b042d"),
+    first_iv: &hex!("71450d47e7f1b65f8ba4dfe117d9076a"),
+    hash_i: &hex!("e6d0f63c371b5a3760a2e67074c0717ca9aa7573"),
+    hash_r: &hex!("9f945fb9824846673b6b1f9b43a229a3bf84c317"),
+    last_iv: &hex!("d7460dc62e1a317b292289e6488575fb"),
+    quick_modes: [
+        QuickMode {
+            message_id: 0x0dfa082c,
+            g_qm_xy: &hex!(
+                "f6dc8fbf7e32e3ae03a0f49b5071a54400555eed2917ccca2cfa608890376f23d9ed60406616dc4e4faf6ed631bf81a6ec734462a068dd8d"
+                "daffb7ea13c09802b5e4ffa2bf0509b3a6eaefb21e062cd3c32d5206011acf9e93689f29f7e38a6967b63feea41966e347d5bb8323599a7e"
+                "93ff4e0572468dfebc73a34686835182df54c025d8e831d1cecdec937e3580227b7c7c636eb4d14c009e06e32f176a50f5196f832d71cad5"
+                "6ebb1837825a0fb57bf4295e8c0d9e1babb0d4bbed8f13a1"
+            ),
+            spi_initiator: 0xec23792d,
+            spi_responder: 0x4d379e87,
+            keymat_to_initiator: &hex!("6fc960e6f8aeb6ff80a96fb546a7313e1be0efdcb71a4b9fd3c98617cc63cf79986ca5e5add94dbde80761eb"),
+            keymat_to_responder: &hex!("03189ae0b0ea140c6e1464315d777e130f028240e8535d444ca52b28222d79858d56da6852038ecb781e9c27"),
+        },
+        QuickMode {
+            message_id: 0xa1ee1fc6,
+            g_qm_xy: &hex!(
+                "26b8aef89962a514cf7e8e0d2732eff6fa25f4b61c4551cbf84ebbfa375e165ec5142c5b9232c36627c73f4e56fa1d0d9b46f5d812b6f083"
+                "67744655dba813585e7b6a92d046f4a32a1dde0d20702db33df1bf062e3fc61839f87f4a5a3cb6a293ea2a46edf5ec689dc4d28d1b75f8e0"
+                "82ef5a44f332d363da76290140824b86d387f9444ed3c36a082e0ab26e922af29305bd573a179f3509e156fbdbc84ba0ddb78c453e2b78b3"
+                "947fd493538e3eaef81e7abe6d7ac1f6ccbc5e8dc4f3b437"
+            ),
+            spi_initiator: 0x323a04cf,
+            spi_responder: 0xbce851eb,
+            keymat_to_initiator: &hex!("b3c3ad41bde14819c160161d226748c3de8af0c2c39e9366277af11e6a03be60190590b120b7a4d3fafc53eb"),
+            keymat_to_responder: &hex!("158847b6248fff4c0aa8fabcd67cb507acc96301fa21b9571ed508902953331c79664375821436e9b264a609"),
+        },
+    ],
+    messages: &[
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c00000000000000000110020000000000000000b40d00003800000001000000010000002c010100010000002401010000"
+                "80010007800e00c0800200028004000e80030001800b0001800c3de00d00000c09002689dfd6b7120d000014afcad71368a1f1c96b8696fc"
+                "775701000d0000184048b7d56ebce88525e7de7f00d6c2d3800000000d0000144a131c81070358455c5728f20e95452f0000001490cb8091"
+                "3ebb696e086381b5ec427b1f"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a3632579410110020000000000000000a00d00003800000001000000010000002c010100010000002401010000"
+                "80010007800e00c0800200028004000e80030001800b0001800c3de00d00000c09002689dfd6b7120d000014afcad71368a1f1c96b8696fc"
+                "775701000d0000184048b7d56ebce88525e7de7f00d6c2d380000000000000144a131c81070358455c5728f20e95452f"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a3632579410410020000000000000001740a000104f45794de5d516887a0d5e4f1d03c396139a9a514d34ffb01"
+                "e36f440e3c294e2ca023c935c50ae84ebbc0dbcc640a053589144c0e6d84b0bf23b0b2b248671c2057606a575d44ec81b519efd576ce1a2c"
+                "2b5730df1cfa323581f6b6cac2b71b5da68c134bb2c9497fa0ecd0635788e7bf3b76c9775794cafc54b71e11670eb2db6fb72c39480ce7ed"
+                "bba7bd7ead4d7a03d4b65b8a1755aadf9fd9c147c078d789c2de17cefb5b8d355cf68f38f0f4bffcf8935a963456f4e42452b0d648308768"
+                "9d6b0005b8be4b8aea45c41f0928dd42e9eca4b648e7a084cf09d015abf5a5acaeb83e55528b9a8acee92eac6f709178675f873135fe962e"
+                "73a7a6d934e4df6914000024cbc1ffcea5e66f88c59be156cd6199bff3f1c9a5ec647c93495005bccf4e2cb714000018f5d25b600ea03356"
+                "0c88b7dc99e04883eec3063e0000001856e36e9bfc92839b2ee725d0cd9f4d9057336d1f"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a3632579410410020000000000000001740a000104aab3d0e149eebee62760857997fb5e32b4416fdd5407e643"
+                "31907879e3c23799c77b7351ef0ab085c940f709d634d924204cf1c21617e30b453a941489f1fddd03cd9e2563f1db11479fdc74c9781404"
+                "c519cae1761edb84fb3e765c51ca4f08efb733e19d8ba4cedcc595f1aa2aee6f5fddad55b5166d071582868c5b9f205fb678dcf991b924aa"
+                "592c90f4ddeaa4902473b02eb2e7d51cbb543544f4a7f6fd2c1999f714fbde4ff3351ea91932ebd967606158d84e740287fd7b76adc9c438"
+                "714e7e7b29acd4d399d06c7ca24b155ce73fd8b17836c6ed48d0a1c3ad0342e50e31b46ec4d1bbc6299ee868e52849850b9f5aeae48bdbae"
+                "f4880128722b3b1e14000024b2017a0446601d319784c651c8e48cd470646e4ab96677715ad6a02ac72db93a1400001886dfa1162fca0b42"
+                "1f02e1110120a6914b25896f00000018e453a052e2e41980520bf556b09911544cc4c884"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a36325794105100201000000000000006c96c7f78f858dba693e933d482579ead934b8fe299c33f7f6e6d878fe"
+                "191425ab39014ee918ecdc6848db77e131485d0e18186ea1156ce8409e14628cd277bab57faf6624d502d9ab0af69c46dba9cde8"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a36325794105100201000000000000004c039fcb1db7a74dc6de0c173f07a9067f8c4806e44cc0d2256df6cfa5"
+                "fb19f285d7460dc62e1a317b292289e6488575fb"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a363257941081020010dfa082c0000017cb5c463820eb368e119c9a39bf3e6cfd51771ce191320e7f9c2a0c868"
+                "e370159d471e5a95ad28af65778692a4e8514a98f8f252a80cc1911ee6e1ea263114059d8939d3637d517d1430059877fa920e7b2c65abf1"
+                "8f2fbddd1271d87fbce4553685b4eba5433b198a5de6d935193912b3c05c527189f5e77556793bdf4f990da7a353a28c262261d3c3001ee2"
+                "13cee564856852abf9689b19de81f8f7154afacd06ef92fd696f67930e87531b3cd193897d4303b8ad2f4c5fc089dfe400025d422bef0d1e"
+                "5acd66bb28a26818ead5a7a1068e3a17b2766ad73492943bacc0ceafd8b46817455c4d3c7f1c07fb9b80ed398931af92b83951a8e4566e19"
+                "dbac5e42c9b944a3579dc5f22be4f1703ae072c2e174ac61c63cd57dfd3873217be611642c9e1dc3a382f2c2477cc90f7aa797cadd848af1"
+                "a1f2315a29c6702299f3ba4dff1384d15ca349aa9aaee35df1b38d02f6e37f89df7f07f5508dacfa17b835a0"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a363257941081020010dfa082c0000017cbf009242323400071e89f2c5d5e990e8392778dc2ce5ca1a0b084944"
+                "0580fdaae672178515c38011101faef7cbb622caac8744bc6efbc969abb301ba1c349cb56384e488b4c0dbf1b2e42d5c349f4872ea9ffcb9"
+                "aaaf5898833734d64c67fc566a9a8824fde7f198b4d74a2405d3d7671044c8d636f43f5839f96adfbf23c7fd511cf3eb8f3f4955ca26af00"
+                "c5c61bc46b6e4a3b86e024ce65d0aac5a0c362d68a1869ed6a2d729881dff707450ec28695ea15f13909177d88b569eb50b71836446053ca"
+                "d7d56b4e40d86d6ba2e2404edc7eb07f1aaec588e9834a153924f28dba178af73a5daae3f936df06d71e12bd0dab91f4c222536235c736ef"
+                "87da0504cf6899d2064d6a46d382e182bac80ad7855a45d6e285e4868fb1ea331ab750f193a8d4ebdb33883e1b3223d6644ab84e268330bf"
+                "12b8cebd65e8ab960309771bcaa1243bbe15553bc8fd9e29c115e5b51077cb7c2ee68d2b63bbd5a17b0c89c0"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a363257941081020010dfa082c0000003cfe7a86edb70f7e57815e547083fc2a76b80eac675581b0c49da914ef"
+                "4abf1336"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a36325794108102001a1ee1fc60000017cd10b29a1d7245218ddaa3e6299cfc3d6ca0c34406d1d943d3fb8a1af"
+                "6f9713066349062db0f555d2a14e3dfe71c2f97b4b9f4e18b3754b2a0b802067c10301402a509427f2ec4c570eee7a5b01c28b6383a6d31a"
+                "2466a49aec1e0213ef8cd0d5a92a4da570a2917e13afe746bd4a35b991ec4f85dd76bf33f277f74ff5bcd713c8b3f57ff5989b1775784ba1"
+                "76f1263e5df04a350e13f52eab74823284bc0ddb2d4cf52262824ecdfcb1a3be9efc730cda542b9c65956e4f73d885215cd77f3f892c69bf"
+                "bf95d0a1e0b97523cac8b596b5d1f232c7b040f617dd6ce32f6168d6737caadccf5cc466c58dcb289e5092b4a957cfba07b1da8a0966bccc"
+                "0597495871b09f9269d0e5a8542dea335ffb7d2ce3815b4fc6c30d2c09e3a834534ffdc809b4d307bf3649df31381c1ed031ce4d27d0949f"
+                "5fdd81858801a8721287b3066b28d429c401a89983c3db96f2707d906d4d92e88a32587252ffaa6325ebb645"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a36325794108102001a1ee1fc60000017cdcd0995a4a1a9dffc45b742a98c78dccfce0ae05ba016f915b0c5b15"
+                "222ea605126efb5b6db66bb4a2a122081ef83c53949524b1a481a14f7b67d1884bd35f3c8acd054d3d20b2ebfdd708af4b4be11f7cd7ec6b"
+                "033ad202ae5cd0faf4fcaefa3e9f7ab8157f11d621bb441cf4ed1e25a96a38a99b946a8e51200178b7e91336d56d7eb4a48e5a8208321cee"
+                "b3cb335f14791451c7d79f6da10dc3e5f2868fbbbc001958985067c83cf1bab2c15bf55e858e7c73ad4b495d472c28aa5976212e94416e7f"
+                "2ef37f25fec378f8524ddfa30cee94f5c5d929aab5f6a92e6c91d6216c1aafc4f4f91264769353d78989066d71e4658362539f639a352875"
+                "9803f0198b8baa7b42042d15d043348bc5318a4d7f3dd21aba1f7d494e48f7f76374952469c59eea57246493a4299d76b9ab30ad09003724"
+                "d475b923d8cd38bc97579ba1bbaf3237d9eafb14f5f9f4c7d57db2b193a50609fcf2bf6cfc09d002c3255cea"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a36325794108102001a1ee1fc60000003cbb66153c9e928e3db0f00f85b02fc8de1f89aff8d0471fd82962534c"
+                "2a59d36e"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a36325794108100501d74fca9c0000004c6b247e4e6d9a02d86fc9e8c3337ae599350200dfc877e953daaca0e6"
+                "21db541e8461a39eef87b850b597fbf77ec00ffa"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a36325794108100501bd43944f0000004cdedbdf48104e64acbfe7ca7483b9772ae22619a7bffc726ac72a2712"
+                "6d71f14da6d9c85273e11af08c8b42e709ecf084"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "a7aabd47bdfbf10c9cb453a363257941081005013f664dd00000005c471333a01c4044ddf12a2523edc414c87252e4b010d7aa8f4a53a71d"
+                "4672c84418bd4844d23604707beebb17b7170fe482baad30429fe60f6dc4050a0b4a1404"
+            ),
+        ),
+    ],
+};

@@ -1,0 +1,190 @@
+//! `aes256-sha1-group5`, ESP `aes128-sha256`, PFS `group2`: recorded between two strongSwan 5.9.8.
+
+use hex_literal::hex;
+
+use super::{QuickMode, Recording, Sender::*};
+
+pub(super) const RECORDING: Recording = Recording {
+    ike: "aes256-sha1-group5",
+    esp: "aes128-sha256",
+    pfs: "group2",
+    psk: &hex!(
+        "4141414141414141414141414141414141414141414141414141414141414141414141414141414141414141414141414141414141414141"
+        "414141414141414141"
+    ),
+    g_xy: &hex!(
+        "9a6682a8ada919f0247f2e5ca19eca731f657e663b6ec0d1a23d9aa25a773364811d64484252b1c35ace05fdfc0069ff99102a49eb844292"
+        "611a9eb2f2a7bdbdcbc728a650fbb301cc4aa2d579f6cbd43713a8d2d7217c2bdc5c8b0c4798e7dd757bbdefc1b34e6e72c0b1d31ce8fdd1"
+        "93384d4f75ae02895a3035d6bddc5b6a41a84acd481319e3f31315140d8eb8fb0acbbb29ad9202f7b98e200c35f63cfb5ed56a05221bb5d1"
+        "6230dfd33719855ea4b950a591945d0097d66c21ee88ee2b"
+    ),
+    skeyid: &hex!("c55e37c57b5b3d0be579ddc5c948c4270b0b1dd6"),
+    skeyid_d: &hex!("80df4a2f61ee4c0f79ae977126694e189fd9cc84"),
+    skeyid_a: &hex!("426ca2a9d38453057e439a507a97cad1607cce1a"),
+    skeyid_e: &hex!("882a4bf6d6ff93b376eb9d6062475ba8534d53d0"),
+    ka: &hex!("3c7d5a1f40dfa4ae8b8a757b735ac471a7cb09a430be356b78f3604fc0286c3d"),
+    first_iv: &hex!("fbeb271b38f64feb96efc8348b562879"),
+    hash_i: &hex!("aaa46da895a398ce2a8a750b45ac22e7578c4b91"),
+    hash_r: &hex!("0320d1ab6020191de9cf2ea479fd817d3b1a5567"),
+    last_iv: &hex!("366b1d3f29e2f935676812018e94e134"),
+    quick_modes: [
+        QuickMode {
+            message_id: 0x901519d6,
+            g_qm_xy: &hex!(
+                "37e758293fa587240c6278132a5f999fe2bb27869739b7f122224cc763ca5430f3b08feba2d65a5f139d6db2a2e602b95f0b5f279f3a0b22"
+                "2c248fc02e673df8b622530dce9c1e0dac83c737c99fde81414b9f65bb6fea8f30aedddd991ab1f34f45fda48239eb41588651d7e12cc2bb"
+                "54ef75e4660205d03b44fa5f1cbfd81b"
+            ),
+            spi_initiator: 0xf034c5a1,
+            spi_responder: 0xe029c188,
+            keymat_to_initiator: &hex!("7d9c547bf203ef684f0579dd1663a1c80f4fc4ca4608ca774aa8d4f5477968b3a2fb95d6774de21d84ff6bbc801a8019"),
+            keymat_to_responder: &hex!("b1d53be35d4242511ba7fded84771db5e3da77da0e92c537180a459fc6aa2a34bd8a5bf339a4848558276440d5800795"),
+        },
+        QuickMode {
+            message_id: 0x86530133,
+            g_qm_xy: &hex!(
+                "3d1052f4718c8d6c85aecc10f18dcbddd62c592a8ef15b2bc42acf76d1c288a37db9fa0c4f5018c7e758cbb91e4b54d70acf91f3e3a77239"
+                "c9970da29402281da06e36a589b9efce258772224f16c0c89de5570c7bf32d07436cf407375b286ce97d50fe0d4e6ac65e46d534768e419b"
+                "10decbb34562e6e33b6be2d111fdf2c9"
+            ),
+            spi_initiator: 0xae00e610,
+            spi_responder: 0x28c7b41c,
+            keymat_to_initiator: &hex!("aca63dc2bcc8f7d41e2b8d668e885429229dd8d785db102a393a3c59ef8c8f945127f86f15ede9b80dd6ec3ce7c9315b"),
+            keymat_to_responder: &hex!("f34e8edb0af8890e8997e1eab256c0bce9adcb01181e3126ad91ec32c71be7ee5647290add37751eb26a0d34e833158b"),
+        },
+    ],
+    messages: &[
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f00000000000000000110020000000000000000b40d00003800000001000000010000002c010100010000002401010000"
+                "80010007800e0100800200028004000580030001800b0001800c3de00d00000c09002689dfd6b7120d000014afcad71368a1f1c96b8696fc"
+                "775701000d0000184048b7d56ebce88525e7de7f00d6c2d3800000000d0000144a131c81070358455c5728f20e95452f0000001490cb8091"
+                "3ebb696e086381b5ec427b1f"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab0110020000000000000000a00d00003800000001000000010000002c010100010000002401010000"
+                "80010007800e0100800200028004000580030001800b0001800c3de00d00000c09002689dfd6b7120d000014afcad71368a1f1c96b8696fc"
+                "775701000d0000184048b7d56ebce88525e7de7f00d6c2d380000000000000144a131c81070358455c5728f20e95452f"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab0410020000000000000001340a0000c461356c984d4946386ae080047bbe14c881cf407cb8f9c814"
+                "766793eee29c4aff128a35c62209d742a3f9ffe170b0a26ab2ff8ee49fa9de54efe7cdda2459b496e2c321e92fa7c1e1ed4ec8872490861c"
+                "0b83d9defd5c78f087cbceaf1e17fab84e820dabb46c4cb8c973fe8809535fc97156d954564010b5edb2ec3eda6e8ce9ccc6f1dfc9456033"
+                "832719d75b46370269d89f1fa42a24ba0ff1c898f6962395aa5112b1cf56b72059cb3e0a9122ba170bfaa525f1a3386c81db3470b24cb762"
+                "14000024773e7e91d37c1199de07e968d2e050ea812f39a275af6db3b2f23af55cf5335314000018ccf0abe08d368a7918f1a777c828a705"
+                "539b28dc000000181efe84c8c0ac0c0519bf7c47fe483bce9dc488d2"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab0410020000000000000001340a0000c46c48eb65e3adca4f9352c513f85ac024ca2672e0068b3d22"
+                "a39f5ebcd33863ae4e2769483067de7a8d18ad8ed48e1a184e0b20ae7966a917d6bafd9108ee33e27bdaadf8276e7d3abe609adb19894d99"
+                "95e4ec4acbe65e5bb739c888e61e96b4b606e19ac87a0210c57271e6a84869a92d7899cac86e48dd8524efc1b6f0a14fb0ad687df0a9dc6c"
+                "401a48f5022bc49c0e912801b8ed853b8ee6839118729372a1d03738956c00f24fc81cfc9532a2d70a350e6e43303436dcdc0092e56bfb48"
+                "14000024df4389ee0ad304db77a4b3ce45838fd31efd898b18718ef470ad6d7f4cf569fb14000018d1acacd22bfe9f5690a6c9f465c518e7"
+                "a15e9f5c00000018b21b8e7d6246207f4335aabe4365337e0884c7b0"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab05100201000000000000006c372c4f0bac84bd8bfdb288c398b0a60ab815180f14bb9d9d20d9f1b9"
+                "1ce36ee48b5e0354fd922f28f3d03de17b16f3df3cf0d1c447d5ac4bf8fbf6de60f562691dc8598690efb94774057265ad2f9e3c"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab05100201000000000000004ce10accd4414408f9f22fb658b2258eec1c78d38a3edd41cda36c10eb"
+                "18beb09a366b1d3f29e2f935676812018e94e134"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08102001901519d60000013ca6c39b9f1953ff5503a6e6fde3f68674cc156d37be9d7a0750de7339"
+                "4e88bf7ac2b8b369625703ff2c594877930663e23dbb222858999107d4ae08e5607a07b9a9b042ee06c4f88711c45bb94061866eba1b7361"
+                "2a852714b30ad1f99524cc7ba5e330cc01a67e779cfbefe3c97801388417e174124edb6ce3c79b424cdba9f46ab938f7a12ae6dc7990a77f"
+                "96aa427e1c3ca61a2701dc2e7c5f19a436fad435b1bc4f2a58fa9b5b816689277dd3053756a2a30e2f6d7ceee977d55cd058369af30ac7e4"
+                "7a7918fd785ee0eca19b6c4820afbf26b367f60a64942ecd37aecec16ff0f438a07259ffe713c90b5de052fcd1976867f7b22188a550c1eb"
+                "97883603a85ffbb5fc67e1eb8b9fdfb039e76e9a630651adc647ec699e844265e82f416f"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08102001901519d60000013c067646a19b9b8a5caa8d207e5ffa33f1b40e96f20af584abec236438"
+                "aae4d35e16cf82ea0592f04aa8440f65ef86af22f4bcc5a1002529f7f958b42bcbc2589af78f9b78910f5ba43a2426cdb76a9c38182c60aa"
+                "00b0977f04f36da692ecf3b5b2019870e9475aff3eaa853c11b2d5a87dbbea2c3683b7e4b9e881ed918b349a0f5cb425a38d7d676d9035b8"
+                "2283c1a48c1d5dd19b8a3a6675192e30666ed7acc91a8080de75402a73a8575402955533bf7342730ec088ca8a14f8a896028e486c3b4146"
+                "eefb4f31c0c788f6b66d23c98b02ba4d36bd635e53023916b051a57aa48b44290deb825345da0f06e1e0a251f04348ec7626d032cd672bd4"
+                "5f9ddf714f6f75c7ea2af68a860a98a35185de18abc105389d4cc5d6617fab96887845f1"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08102001901519d60000003ccb963ac94fe124c6b4331cf11fa44b3c06804b5074c2fa43fe80f178"
+                "45ea269a"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08102001865301330000013ccf4fbfd661b74919a63cdd27072e6d1989cdb99b3e71199921d47316"
+                "a7055e7059d68ef885b4ffc79c06bb6af6621edfaba4ec14c1fa5f0e79e48a46fb04826cd473e495a045a2f8b4cc4ed05064cc1ac419ffc3"
+                "e51169b45c3c5145e8cb96b178dd17c67fc80df125d9ed2f6a0aba5cb187aadfaba2cb3318bfd9f91f380d3b0df28dcbd974b6b5c8180878"
+                "0e159e83232e81e5e6e2b513d7bba3016d5ea4452ef737cdb6198895770bbffc32f81b1e75e3f91b14e5efe09b1eb64bd434a7b3eff36759"
+                "f352c8910ebf01018ad99da6c1151e6430840a5b127c727355cca945af541e7915b3f8309eece4cb9c631d03406680bf5b1db5a7af748ab1"
+                "489d2cd3d20f02d88a555db21406c7f65d0b149c732c4831ea51e3cf1a4b687393fa6791"
+            ),
+        ),
+        (
+            Responder,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08102001865301330000013cdcc0a74b69c79a75329489f0750bd0bc39fb8ed2a828803311888c5e"
+                "7bf7cf42a14f173dd77a4869e1eba032b094b62983d4e89ab5bbdd1198295904beb5dfb961b0587d0b9dfe90218257466d9e470289914fb1"
+                "0bb9d519a3e7861fc8feb4a6f62c2bc59dd56b10d55056f89406345412e8d6aec063d8ca60f8ab34ae9ad1662d54f9c51b834bc32366afc6"
+                "0da11643419671d1f2626e661d6e9f94fa60b93b7dbdc7a41e35452de2ab78bab1f46bc8101c3bc5b5ae7e84fa09bc5d9baaca571b97a621"
+                "2f25f01dab0427c16072102ebbf7aee3b8bf94c4400c20748ce477c9587ea51ddb007f19f686306b6c053d5f7c9c6e36c1c36110f3a52e03"
+                "3ebc1f8b4b499b3bcc6b5e351b407d9c27600318a7f756d7d72534314f7b5579f27fb706"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08102001865301330000003ca9b3e5df62b6e79319f7ad92acc1aeb5907747674f11546321f86abe"
+                "706b2f80"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08100501f86812c70000004c2c0669472197bc690e6ca83d8c013374c4844d032401142e034cc410"
+                "a31e9d73b8a8a7a19ec8dcb7eb0fa0607ebfcb72"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab081005010fabdb9e0000004c7bf3a91c441b4763a23500a2909b6db9edae8ecac81b8d85b784e8d1"
+                "05daffa67863d548ba73a50082aa8a8b88ce37b3"
+            ),
+        ),
+        (
+            Initiator,
+            &hex!(
+                "0150ae2356759d5f2de8251e24600dab08100501a8c0154f0000005c7dd905d0de8dc768fd623fedb808fe66dd943bcd31d338d5110210b5"
+                "4ec78eba31b82ba40d77b07a429d23c30a27f82254237d8b8a2491ec7185667cef843640"
+            ),
+        ),
+    ],
+};
