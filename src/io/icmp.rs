@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::net::UdpSocket;
 
@@ -46,7 +47,11 @@ impl EchoSocket {
         if let Some(name) = &end.interface {
             socket.bind_device(Some(name.as_bytes()))?;
         }
-        if v4 { socket.set_freebind_v4(true)? } else { socket.set_freebind_v6(true)? }
+        if v4 {
+            socket.set_freebind_v4(true)?
+        } else {
+            socket.set_freebind_v6(true)?
+        }
         socket.bind(&SocketAddr::new(end.address, 0).into())?;
         Ok(Self { socket: UdpSocket::from_std(socket.into())?, v4, id })
     }
@@ -63,7 +68,9 @@ impl EchoSocket {
             let checksum = !sum(&message);
             message.splice(2..4, checksum.to_be_bytes());
         }
-        self.socket.try_send_to(&message, SocketAddr::new(destination, 0)).map(drop)
+        // Not tokio's way of sending, which would first wait to be told that there is room.
+        rustix::net::sendto(&self.socket, &message, SendFlags::empty(), &SocketAddr::new(destination, 0))?;
+        Ok(())
     }
 
     /// Waits for the next reply. Safe to cancel.
