@@ -1,5 +1,7 @@
 //! The one place where `ike` meets `esp`: from what quick mode agreed to the two halves of an SA pair.
 
+use std::net::IpAddr;
+
 use rand::Rng;
 use tandem_esp::{Cipher, InboundSa, Integrity, OutboundSa, Outer, SaError, Suite, SuiteError};
 use tandem_ike::{ChildKeys, Encapsulation, EncryptionAlgorithm, EspTransform, IntegrityAlgorithm};
@@ -54,14 +56,14 @@ fn hmac(integrity: IntegrityAlgorithm) -> Integrity {
 
 /// Makes both halves of an SA pair. The keys are consumed and wiped. `replay_window` is in packets, 64 to 4096; `rng` must be the operating
 /// system's or seeded by it, for IVs come from it.
-pub fn sa_pair(suite: Suite, keys: Box<ChildKeys>, replay_window: u32, rng: &mut dyn Rng) -> Result<(OutboundSa, InboundSa), HandoffError> {
+pub fn sa_pair(suite: Suite, keys: ChildKeys, replay_window: u32, rng: &mut dyn Rng) -> Result<(OutboundSa, InboundSa), HandoffError> {
     let outbound = OutboundSa::new(keys.spi_out, suite, &keys.keymat_out, rng)?;
     let inbound = InboundSa::new(keys.spi_in, suite, &keys.keymat_in, replay_window)?;
     Ok((outbound, inbound))
 }
 
 /// The outer addresses of an SA pair: the connection's own in raw ESP, those that NAT detection left in UDP.
-pub fn outer_path(encapsulation: Encapsulation, local: std::net::IpAddr, remote: std::net::IpAddr) -> OuterPath {
+pub fn outer_path(encapsulation: Encapsulation, local: IpAddr, remote: IpAddr) -> OuterPath {
     match encapsulation {
         Encapsulation::Esp => OuterPath::Esp { local, remote },
         Encapsulation::Udp { local, remote } => OuterPath::Udp { local, remote },
@@ -101,8 +103,8 @@ mod tests {
         EspTransform::Gcm16(256),
     ];
 
-    fn keys(spi_in: u32, spi_out: u32, keymat_in: Vec<u8>, keymat_out: Vec<u8>) -> Box<ChildKeys> {
-        Box::new(ChildKeys { spi_in, spi_out, keymat_in, keymat_out })
+    fn keys(spi_in: u32, spi_out: u32, keymat_in: Vec<u8>, keymat_out: Vec<u8>) -> ChildKeys {
+        ChildKeys { spi_in, spi_out, keymat_in, keymat_out }
     }
 
     #[test]

@@ -34,43 +34,34 @@ mod type6 {
     pub(super) const REDIRECT: u8 = 137;
 }
 
-/// Makes the ICMPv4 message of an echo: its payload is the token and the sequence number (see [`EchoEntry`]).
-/// This is what a raw ICMP socket sends outside the tunnel.
-pub fn echo_request(echo: &EchoEntry, sequence: u16) -> Vec<u8> {
-    let mut message = echo_message(type4::ECHO_REQUEST, echo, sequence);
-    let sum = ip::checksum(&message).to_be_bytes();
-    message[2..4].copy_from_slice(&sum);
-    message
-}
-
-/// Makes a whole echo packet, to be sent through a tunnel. `None` if the addresses are of different families.
+/// Makes a whole echo packet with the payload of [`EchoEntry::payload`], to be sent through a tunnel. `None` if the addresses are of
+/// different families.
 pub fn echo_packet(source: IpAddr, destination: IpAddr, echo: &EchoEntry, sequence: u16) -> Option<Vec<u8>> {
-    let (message, protocol) = match (source, destination) {
-        (IpAddr::V4(_), IpAddr::V4(_)) => (echo_request(echo, sequence), protocol::ICMP),
-        (IpAddr::V6(_), IpAddr::V6(_)) => {
-            let mut message = echo_message(type6::ECHO_REQUEST, echo, sequence);
-            let sum = ip::transport_checksum(source, destination, protocol::ICMPV6, &message).to_be_bytes();
-            message[2..4].copy_from_slice(&sum);
-            (message, protocol::ICMPV6)
-        }
+    let (kind, protocol) = match (source, destination) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => (type4::ECHO_REQUEST, protocol::ICMP),
+        (IpAddr::V6(_), IpAddr::V6(_)) => (type6::ECHO_REQUEST, protocol::ICMPV6),
         _ => return None,
     };
-    let mut packet = vec![0; header_len(source) + message.len()];
+    let payload = echo.payload(sequence);
+    let start = header_len(source);
+    let mut packet = vec![0; start + HEADER_LEN + payload.len()];
     write_ip_header(&mut packet, source, destination, protocol);
-    packet[header_len(source)..].copy_from_slice(&message);
+    let message = &mut packet[start..];
+    message[0] = kind;
+    message[4..6].copy_from_slice(&echo.id.to_be_bytes());
+    message[6..8].copy_from_slice(&sequence.to_be_bytes());
+    message[HEADER_LEN..].copy_from_slice(&payload);
+    set_checksum(message, source, destination);
     Some(packet)
 }
 
-fn echo_message(kind: u8, echo: &EchoEntry, sequence: u16) -> Vec<u8> {
-    let mut message = vec![kind, 0, 0, 0];
-    message.extend(echo.id.to_be_bytes());
-    message.extend(sequence.to_be_bytes());
-    message.extend(echo.token);
-    message.extend(sequence.to_be_bytes());
-    message
+/// Puts the checksum into an ICMP message whose checksum field is zero; ICMPv6's covers the addresses (RFC 4443 section 2.3).
+fn set_checksum(message: &mut [u8], source: IpAddr, destination: IpAddr) {
+    let sum = if source.is_ipv6() { ip::transport_checksum(source, destination, protocol::ICMPV6, message) } else { ip::checksum(message) };
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// A reply to an echo in the form of [`echo_request`].
+/// A reply to an echo of [`echo_packet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EchoReply {
     /// ICMP identifier.
@@ -82,7 +73,7 @@ pub struct EchoReply {
 }
 
 impl EchoReply {
-    /// Reads a whole IP packet, as it comes out of a tunnel or from a raw ICMPv4 socket. `None` if it is anything else, a fragment,
+    /// Reads a whole IP packet, as it comes out of a tunnel. `None` if it is anything else, a fragment,
     /// its checksum is wrong, or payload and header disagree about the sequence number.
     pub fn parse(packet: &[u8], header: &Header) -> Option<Self> {
         if header.fragment.is_some() {
@@ -168,8 +159,7 @@ pub fn too_big(packet: &[u8], header: &Header, mtu: usize, source: Option<IpAddr
         message[6..8].copy_from_slice(&u16::try_from(mtu).unwrap_or(u16::MAX).to_be_bytes());
     }
     message[HEADER_LEN..].copy_from_slice(quoted);
-    let sum = if header.is_v6() { ip::transport_checksum(source, header.source, protocol, message) } else { ip::checksum(message) };
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    set_checksum(message, source, header.source);
     Some(len)
 }
 
@@ -224,12 +214,7 @@ mod tests {
         let message = &mut reply[header.header_len..];
         message[0] = if header.is_v6() { type6::ECHO_REPLY } else { type4::ECHO_REPLY };
         message[2..4].fill(0);
-        let sum = if header.is_v6() {
-            ip::transport_checksum(header.destination, header.source, header.protocol, message)
-        } else {
-            ip::checksum(message)
-        };
-        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        set_checksum(message, header.destination, header.source);
         reply
     }
 
@@ -276,7 +261,8 @@ mod tests {
     fn an_echo_has_right_checksums_and_one_family() {
         let packet = echo_packet([192, 168, 0, 2].into(), [172, 16, 20, 1].into(), &ECHO, 1).unwrap();
         assert_eq!((ip::checksum(&packet[..20]), ip::checksum(&packet[20..])), (0, 0));
-        assert_eq!(packet[20..], echo_request(&ECHO, 1));
+        assert_eq!(packet[20..28], [8, 0, packet[22], packet[23], 0x04, 0xd2, 0, 1]);
+        assert_eq!(packet[28..], ECHO.payload(1));
         assert_eq!(echo_packet([192, 168, 0, 2].into(), "fd00::1".parse().unwrap(), &ECHO, 1), None);
     }
 

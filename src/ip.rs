@@ -139,6 +139,10 @@ impl Header {
         }
         let fragment = be16(fixed, v4::FRAGMENT);
         let (offset, more) = (usize::from(fragment & v4::OFFSET_MASK) * 8, fragment & v4::MF != 0);
+        // No packet that it could be a part of is that long.
+        if offset + total_len > usize::from(u16::MAX) {
+            return Err(Malformed);
+        }
         Ok(Self {
             source: Ipv4Addr::from([fixed[12], fixed[13], fixed[14], fixed[15]]).into(),
             destination: Ipv4Addr::from([fixed[16], fixed[17], fixed[18], fixed[19]]).into(),
@@ -369,6 +373,10 @@ mod tests {
         assert_eq!(damaged(3, 33), Err(Malformed), "total length longer than the buffer");
         assert_eq!(damaged(0, 0x55), Err(Malformed), "version 5");
         assert_eq!(Header::parse(&[]), Err(Malformed));
+        assert_eq!(damaged(6, 0x1f).map(|h| h.fragment.map(|f| f.offset)), Ok(Some(0x1f00 * 8)));
+        let mut beyond = UDP_V4;
+        beyond[6..8].copy_from_slice(&hex!("1ffd"));
+        assert_eq!(Header::parse(&beyond), Err(Malformed), "a fragment that ends behind byte 65535");
         assert_eq!(Header::parse(&v6(17, &[0; 8])[..47]), Err(Malformed), "payload length longer than the buffer");
         assert_eq!(Header::parse(&v6(0, &[6, 1, 0, 0, 0, 0, 0, 0])), Err(Malformed), "options longer than the packet");
     }

@@ -130,13 +130,24 @@ pub struct RouteEntry {
 }
 
 /// An echo that the gateway itself sends through a tunnel; replies with this id and token are its own and are not delivered.
-/// Its ICMP payload is the token followed by the sequence number (2 bytes, big-endian) and anything else.
+/// Its ICMP payload begins with [`payload`](Self::payload).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EchoEntry {
     /// ICMP identifier.
     pub id: u16,
     /// The first bytes of the payload, random for each start.
     pub token: [u8; 16],
+}
+
+impl EchoEntry {
+    /// What an echo carries: the token, and the sequence number once more (big-endian). So only who saw the echo can answer it.
+    pub fn payload(&self, sequence: u16) -> [u8; 18] {
+        let mut payload = [0; 18];
+        let (token, repeated) = payload.split_at_mut(self.token.len());
+        token.copy_from_slice(&self.token);
+        repeated.copy_from_slice(&sequence.to_be_bytes());
+        payload
+    }
 }
 
 /// All of it. The order of `connections` is the configuration's.
@@ -151,6 +162,7 @@ pub struct Tables {
     /// Our own echoes.
     pub echoes: Vec<EchoEntry>,
     /// Source address of our own ICMP errors: an address of this machine on the inside; the offending packet's destination if there is none.
+    /// Linux takes a packet with an address of its own from the TUN device only where `accept_local` is set there, else it is a martian.
     pub icmp_source: Option<IpAddr>,
 }
 

@@ -604,6 +604,19 @@ fn a_deleted_sa_neither_sends_nor_receives() {
     assert_dropped(&b, DropReason::UnknownSpi);
 }
 
+#[test]
+fn an_sa_carries_only_what_was_negotiated_for_it() {
+    let (mut a, mut b) = (Gateway::new([198, 51, 100, 20]), Gateway::new([203, 0, 113, 21]));
+    a.connection(&[("192.168.0.0/16", "172.16.0.0/16", true)]);
+    b.connection(&[("172.16.0.0/16", "192.168.0.0/16", true)]);
+    a.route("172.16.0.0/16", 0);
+    link(&mut a, &mut b, Link::default(), selectors("192.168.0.0/24", "172.16.0.0/16"));
+    a.commit();
+    assert_eq!(a.seal(&[packet(60)]).0.len(), 1);
+    assert!(a.seal(&[udp([192, 168, 7, 1], ECS, (1, 2), 60)]).0.is_empty());
+    assert_dropped(&a, DropReason::NoSa);
+}
+
 /// After the first batches have grown the buffers, nothing on the way allocates.
 #[test]
 fn ten_thousand_packets_pass_without_an_allocation() {

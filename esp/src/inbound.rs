@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::kernels::{CHUNK, CbcDecryptor, Gcm, Hmac, Icv};
 use crate::replay::ReplayWindow;
-use crate::{Packet, SaError, Suite, header, keys};
+use crate::{Kernel, Packet, SaError, Suite, header, keys};
 
 /// Why a packet was dropped, in the order of the checks (RFC 4303 section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -51,12 +51,17 @@ type Passed = [(usize, u64); CHUNK];
 impl InboundSa {
     /// `keymat` as for [`OutboundSa::new`](crate::OutboundSa::new); `replay_window` in packets, 64 to 4096.
     pub fn new(spi: u32, suite: Suite, keymat: &[u8], replay_window: u32) -> Result<Self, SaError> {
+        Self::with_kernel(Kernel::best(), spi, suite, keymat, replay_window)
+    }
+
+    /// With a given kernel, to compare them.
+    pub fn with_kernel(kernel: Kernel, spi: u32, suite: Suite, keymat: &[u8], replay_window: u32) -> Result<Self, SaError> {
         keys::check_spi(spi)?;
-        Self::with_any_spi(spi, suite, keymat, replay_window)
+        Self::with_any_spi(kernel, spi, suite, keymat, replay_window)
     }
 
     /// Published packets use reserved SPIs too.
-    pub(crate) fn with_any_spi(spi: u32, suite: Suite, keymat: &[u8], replay_window: u32) -> Result<Self, SaError> {
+    pub(crate) fn with_any_spi(kernel: Kernel, spi: u32, suite: Suite, keymat: &[u8], replay_window: u32) -> Result<Self, SaError> {
         if !(64..=4096).contains(&replay_window) {
             return Err(SaError::ReplayWindow(replay_window));
         }
@@ -64,8 +69,8 @@ impl InboundSa {
         let wrong_length = SaError::KeymatLength { suite, expected: suite.keymat_len(), actual: keymat.len() };
         let keys = match suite.integrity() {
             Some(integrity) => OpeningKeys::Cbc {
-                cipher: CbcDecryptor::new(suite.cipher(), key).ok_or(wrong_length)?,
-                integrity: Hmac::new(integrity, rest),
+                cipher: CbcDecryptor::new(kernel, suite.cipher(), key).ok_or(wrong_length)?,
+                integrity: Hmac::new(kernel, integrity, rest),
             },
             None => OpeningKeys::Gcm(Gcm::new(suite.cipher(), key, rest).ok_or(wrong_length)?),
         };

@@ -21,6 +21,7 @@ mod replay;
 mod suite;
 
 pub use inbound::{InboundSa, OpenError};
+pub use kernels::Kernel;
 pub use keys::SaError;
 pub use outbound::{OutboundSa, SealError};
 pub use packet::{HEADROOM, Packet, TAILROOM};

@@ -9,7 +9,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::kernels::{CHUNK, CbcEncryptor, Gcm, Hmac, Icv};
-use crate::{Packet, SaError, Suite, header, keys};
+use crate::{Kernel, Packet, SaError, Suite, header, keys};
 
 /// The last sequence number of an SA without ESN; it must never wrap (RFC 4303 section 3.3.3).
 const LAST_SEQUENCE: u64 = u32::MAX as u64;
@@ -42,18 +42,23 @@ impl OutboundSa {
     /// `keymat` is what quick mode made: encryption key, then salt or integrity key; [`Suite::keymat_len`] bytes. The caller wipes its copy.
     /// `rng` seeds the SA's own generator of CBC IVs; GCM does not use it.
     pub fn new(spi: u32, suite: Suite, keymat: &[u8], rng: &mut dyn Rng) -> Result<Self, SaError> {
+        Self::with_kernel(Kernel::best(), spi, suite, keymat, rng)
+    }
+
+    /// With a given kernel, to compare them.
+    pub fn with_kernel(kernel: Kernel, spi: u32, suite: Suite, keymat: &[u8], rng: &mut dyn Rng) -> Result<Self, SaError> {
         keys::check_spi(spi)?;
-        Self::with_any_spi(spi, suite, keymat, rng)
+        Self::with_any_spi(kernel, spi, suite, keymat, rng)
     }
 
     /// Published packets use reserved SPIs too.
-    pub(crate) fn with_any_spi(spi: u32, suite: Suite, keymat: &[u8], rng: &mut dyn Rng) -> Result<Self, SaError> {
+    pub(crate) fn with_any_spi(kernel: Kernel, spi: u32, suite: Suite, keymat: &[u8], rng: &mut dyn Rng) -> Result<Self, SaError> {
         let (key, rest) = keys::split(suite, keymat)?;
         let wrong_length = SaError::KeymatLength { suite, expected: suite.keymat_len(), actual: keymat.len() };
         let keys = match suite.integrity() {
             Some(integrity) => SealingKeys::Cbc {
-                cipher: CbcEncryptor::new(suite.cipher(), key).ok_or(wrong_length)?,
-                integrity: Hmac::new(integrity, rest),
+                cipher: CbcEncryptor::new(kernel, suite.cipher(), key).ok_or(wrong_length)?,
+                integrity: Hmac::new(kernel, integrity, rest),
                 ivs: CbcIvs::new(rng),
             },
             None => SealingKeys::Gcm(Gcm::new(suite.cipher(), key, rest).ok_or(wrong_length)?),

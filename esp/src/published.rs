@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::kernels::{CbcDecryptor, CbcEncryptor};
-use crate::{Cipher, HEADROOM, InboundSa, Integrity, OpenError, OutboundSa, Packet, Suite, TAILROOM, header};
+use crate::{Cipher, HEADROOM, InboundSa, Integrity, Kernel, OpenError, OutboundSa, Packet, Suite, TAILROOM, header};
 
 /// RFC 3602 section 4, cases 5 to 8: AES-128-CBC without integrity, so only framing and cipher are checked.
 struct EncryptionOnly {
@@ -77,15 +77,15 @@ const RFC_3602: [EncryptionOnly; 4] = [
 #[test]
 fn rfc_3602_cases_5_to_8_are_framed_and_encrypted_to_the_byte() {
     let suite = Suite::new(Cipher::Aes128, Some(Integrity::HmacMd5_96)).unwrap();
-    for case in &RFC_3602 {
+    for (case, kernel) in RFC_3602.iter().flat_map(with_each_kernel) {
         let (mut arena, place) = arena_with(case.inner);
         let iv = &case.esp[8..24];
         let sealed = header::enclose(&mut arena, place, suite, case.spi, case.sequence, iv, case.next_header);
         let span = header::iv_and_ciphertext(sealed, suite);
-        CbcEncryptor::new(Cipher::Aes128, &case.key).unwrap().encrypt(&mut arena, &[span]);
+        CbcEncryptor::new(kernel, Cipher::Aes128, &case.key).unwrap().encrypt(&mut arena, &[span]);
         assert_eq!(arena[header::authenticated(sealed, suite).range()], *case.esp);
 
-        CbcDecryptor::new(Cipher::Aes128, &case.key).unwrap().decrypt(&mut arena, &[span]);
+        CbcDecryptor::new(kernel, Cipher::Aes128, &case.key).unwrap().decrypt(&mut arena, &[span]);
         let opened = header::inner_of(&arena, sealed, suite);
         if case.next_header == 4 {
             assert_eq!(opened, Ok(place));
@@ -258,33 +258,37 @@ const PUBLISHED: [Published; 10] = [
 
 #[test]
 fn published_packets_are_sealed_to_the_byte() {
-    for case in &PUBLISHED {
+    for (case, kernel) in PUBLISHED.iter().flat_map(with_each_kernel) {
         let suite = Suite::new(case.cipher, case.integrity).unwrap();
         let (mut arena, place) = arena_with(case.inner);
         let mut iv = [0; 16];
         iv[..suite.iv_len()].copy_from_slice(&case.esp[8..][..suite.iv_len()]);
-        let mut sa = OutboundSa::with_any_spi(case.spi, suite, case.keymat, &mut StdRng::seed_from_u64(1)).unwrap();
+        let mut sa = OutboundSa::with_any_spi(kernel, case.spi, suite, case.keymat, &mut StdRng::seed_from_u64(1)).unwrap();
         let mut packets = [place];
         sa.seal_chunk(&mut arena, &mut packets, &[iv]);
-        assert_eq!(arena[packets[0].range()], *case.esp, "{}", case.name);
+        assert_eq!(arena[packets[0].range()], *case.esp, "{kernel}: {}", case.name);
     }
 }
 
 #[test]
 fn published_packets_are_opened() {
-    for case in &PUBLISHED {
+    for (case, kernel) in PUBLISHED.iter().flat_map(with_each_kernel) {
         let suite = Suite::new(case.cipher, case.integrity).unwrap();
-        let mut sa = InboundSa::with_any_spi(case.spi, suite, case.keymat, 64).unwrap();
+        let mut sa = InboundSa::with_any_spi(kernel, case.spi, suite, case.keymat, 64).unwrap();
         let mut arena = case.esp.to_vec();
         let mut packets = [Packet { start: 0, len: arena.len() }];
         let mut results = [Ok(())];
         sa.open_batch(&mut arena, &mut packets, &mut results);
-        assert_eq!(results, [Ok(())], "{}", case.name);
-        assert_eq!(arena[packets[0].range()], *case.inner, "{}", case.name);
+        assert_eq!(results, [Ok(())], "{kernel}: {}", case.name);
+        assert_eq!(arena[packets[0].range()], *case.inner, "{kernel}: {}", case.name);
     }
 }
 
 fn arena_with(inner: &[u8]) -> (Vec<u8>, Packet) {
     let arena = [&[0; HEADROOM], inner, &[0; TAILROOM]].concat();
     (arena, Packet { start: HEADROOM, len: inner.len() })
+}
+
+fn with_each_kernel<T>(case: &T) -> impl Iterator<Item = (&T, Kernel)> {
+    Kernel::available().map(move |kernel| (case, kernel))
 }

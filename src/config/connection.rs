@@ -19,8 +19,8 @@ use crate::policy::{Action, Flow, Policy, Rule};
 const LIFETIME: Duration = Duration::from_secs(86_400);
 /// The shortest lifetime: below it an SA would be replaced all the time.
 const LEAST_LIFETIME: Duration = Duration::from_secs(10);
-/// Lifetimes travel as 32-bit seconds, at least here (RFC 2407 section 4.5).
-const MOST_LIFETIME: Duration = Duration::from_secs(u32::MAX as u64);
+/// The longest, ten years: it fits the 32-bit seconds in which lifetimes travel (RFC 2407 section 4.5).
+const MOST_LIFETIME: Duration = Duration::from_secs(315_576_000);
 /// The shortest time between two questions to a peer.
 const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 /// The longest; whoever waits longer has turned the thing off.
@@ -70,11 +70,10 @@ pub(super) fn acls<'a>(ledger: &mut Ledger<'a>, root: &Section<'a>) -> Vec<Acl<'
         let lines = section.list(ledger, "rules", example, |item| item.str("a rule such as \"permit ip any any\"")).unwrap_or_default();
         let complete = section.value("rules").and_then(|v| v.get_ref().as_array()).is_some_and(|all| all.len() == lines.len());
         let policy = policy(ledger, &lines).filter(|_| complete);
-        if let Some(policy) = policy.as_ref().filter(|policy| policy.children().is_empty() && !policy.rules().is_empty()) {
-            let count = policy.rules().len();
+        if policy.as_ref().is_some_and(|policy| policy.children().is_empty() && !policy.rules().is_empty()) {
             ledger.error(
                 section.key_span("rules"),
-                format!("none of the {count} rules is a permit"),
+                "none of the rules is a permit",
                 "expected one permit or more: what none permits is dropped",
             );
         }
@@ -260,7 +259,9 @@ fn esp<'a>(ledger: &mut Ledger<'a>, section: &Section<'a>) -> Esp {
     let pfs = table.read(ledger, "pfs", |item| match item.str("\"disabled\" or a group such as \"group2\"")? {
         "disabled" => Ok((None, "disabled")),
         text => {
-            let group = names::group(text).map_err(|(message, expected)| item.wrong(message, format!("{expected}, or \"disabled\"")))?;
+            let group = names::group(text).map_err(|(message, expected)| {
+                item.wrong(message, expected.replace("expected one of", "expected \"disabled\" or one of"))
+            })?;
             Ok((Some(group), text))
         }
     });

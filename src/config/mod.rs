@@ -74,7 +74,12 @@ fn read(text: &str, origin: &Path, readable_by_others: bool) -> Result<Config, C
     let mut ledger = Ledger::new(text, origin);
     let (document, broken) = DeTable::parse_recoverable(text);
     for error in &broken {
-        ledger.error(error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()), "");
+        let (message, expected) = match error.message().split_once(", expected ") {
+            Some((message, expected)) => (message, format!("expected {expected}")),
+            None if error.message() == "duplicate key" => ("a key for the second time", "expected every key once in its table".into()),
+            None => (error.message(), "expected TOML (https://toml.io)".into()),
+        };
+        ledger.error(error.span().unwrap_or(0..0), format!("not TOML: {message}"), expected);
     }
     // What recovery makes of broken syntax would only bring faults that are not there.
     if !broken.is_empty() {
@@ -84,12 +89,19 @@ fn read(text: &str, origin: &Path, readable_by_others: bool) -> Result<Config, C
     let gateway = routing::gateway(&mut ledger, &root);
     let mut acls = connection::acls(&mut ledger, &root);
     let sections = root.tables(&mut ledger, "connection");
-    let drafts: Vec<_> = sections.iter().map(|section| connection::read(&mut ledger, section, &mut acls)).collect();
     if !root.has("connection") {
         ledger.error(0..0, "there is no [[connection]]", "expected one or more");
     }
+    // Without what the names refer to, every reference would be one more fault.
+    if sections.is_empty() || (acls.is_empty() && root.has("acl")) {
+        return Err(ledger.into_errors());
+    }
+    let drafts: Vec<_> = sections.iter().map(|section| connection::read(&mut ledger, section, &mut acls)).collect();
     unique(&mut ledger, &drafts);
     let tracks = routing::tracks(&mut ledger, &root, &drafts);
+    if tracks.is_empty() && root.has("track") {
+        return Err(ledger.into_errors());
+    }
     let routes = routing::routes(&mut ledger, &root, &drafts, &tracks);
     if readable_by_others && let Some(draft) = drafts.iter().find(|draft| draft.holds_psk) {
         let sentence = "this file holds a key and others can read it: chmod 600, or put the key into a `psk_file`";

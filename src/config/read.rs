@@ -60,6 +60,9 @@ fn keys(section: &str) -> &'static [&'static str] {
     SECTIONS.iter().find(|(name, _)| *name == section).map_or(&[], |(_, keys)| keys)
 }
 
+/// Beyond this many faults nobody reads on, and a hostile file would only cost time.
+const MOST_ERRORS: usize = 200;
+
 /// Why a value was not taken, and where in it.
 pub(super) struct Fault {
     span: Range<usize>,
@@ -89,6 +92,9 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn error(&mut self, span: Range<usize>, message: impl Into<String>, expected: impl Into<String>) {
+        if self.errors.len() == MOST_ERRORS {
+            return;
+        }
         let excerpt = self.source.excerpt(span);
         self.errors.push(ConfigError { file: self.file.to_owned(), message: message.into(), expected: expected.into(), excerpt });
     }

@@ -120,14 +120,10 @@ fn track<'a>(ledger: &mut Ledger<'a>, section: &Section<'a>, id: u32, drafts: &[
         _ => item.duration(LEAST_INTERVAL, MOST_INTERVAL),
     });
     let frequency = frequency.map_or(Duration::from_secs(5), Spanned::into_inner);
-    // The default never exceeds a short frequency: an answer later than the next probe says little.
-    let timeout = match section.has("timeout") {
-        true => duration(ledger, "timeout", 3, LEAST_INTERVAL),
-        false => frequency.min(Duration::from_secs(3)),
-    };
+    let timeout = duration(ledger, "timeout", 3, LEAST_INTERVAL);
     if timeout > frequency {
         let span = section.value("timeout").map_or(section.span.clone(), Spanned::span);
-        ledger.warn(span, "`timeout` is longer than `frequency`: a probe is still open when the next one leaves");
+        ledger.warn(span, "`timeout` (default 3s) is longer than `frequency`: a probe is still open when the next one leaves");
     }
     let count = |ledger: &mut Ledger<'a>, key: &str, default: u32| {
         section.read(ledger, key, |item| item.integer(1..=1000)).map_or(default, Spanned::into_inner)
@@ -192,7 +188,8 @@ fn derived_source<'a>(ledger: &mut Ledger<'a>, probe: &Section<'a>, policy: &Pol
 fn connection(ledger: &mut Ledger<'_>, name: &Spanned<&str>, drafts: &[Draft<'_>]) -> Option<usize> {
     let names = drafts.iter().filter_map(|draft| draft.name.as_ref()).map(|name| *name.get_ref());
     let index = drafts.iter().position(|draft| draft.name.as_ref().is_some_and(|n| n.get_ref() == name.get_ref()));
-    if index.is_none() {
+    // A connection without a readable name may be the one that is meant.
+    if index.is_none() && drafts.iter().all(|draft| draft.name.is_some()) {
         dangling(ledger, name, "connection", "[[connection]]", names);
     }
     index
@@ -219,12 +216,12 @@ pub(super) fn routes<'a>(
         let rank = rank(ledger, &section);
         let track = section.read(ledger, "track", |item| item.integer(1..=u32::MAX)).and_then(|id| {
             let index = tracks.iter().position(|(other, _)| other.as_ref().is_some_and(|other| other.get_ref() == id.get_ref()));
-            if index.is_none() {
+            if index.is_none() && tracks.iter().all(|(id, _)| id.is_some()) {
                 let ids: Vec<String> = tracks.iter().filter_map(|(id, _)| Some(id.as_ref()?.get_ref().to_string())).collect();
-                let expected = if ids.is_empty() {
-                    "there is no [[track]] in this file".into()
-                } else {
-                    format!("expected one of {}", ids.join(", "))
+                let expected = match ids.as_slice() {
+                    [] => "there is no [[track]] in this file".to_owned(),
+                    [id] => format!("expected {id}"),
+                    ids => format!("expected one of {}", ids.join(", ")),
                 };
                 ledger.error(id.span(), format!("there is no track {}", id.get_ref()), expected);
             }

@@ -118,11 +118,11 @@ impl Mask {
             }
             return 0;
         }
-        if let Some(name) = header(line) {
-            if self.last != Last::Secret || SECTIONS.iter().any(|(section, _)| *section == name) {
-                self.last = Last::Nothing;
-                return secret_word(line).unwrap_or(line.len());
-            }
+        if let Some(name) = header(line)
+            && (self.last != Last::Secret || SECTIONS.iter().any(|(section, _)| *section == name))
+        {
+            self.last = Last::Nothing;
+            return secret_word(line).unwrap_or(line.len());
         }
         if let Some(at) = self.first_secret(line) {
             self.last = Last::Secret;

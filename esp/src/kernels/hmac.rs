@@ -3,6 +3,7 @@
 use zeroize::{Zeroize, Zeroizing};
 
 use super::hash::{Hash, Md5, Sha1, Sha256, Sha384, Sha512};
+use super::{CHUNK, Choice, Kernel};
 use crate::{Integrity, Packet};
 
 /// Bytes of the longest ICV (HMAC-SHA-512-256).
@@ -13,9 +14,16 @@ pub(crate) type Icv = [u8; ICV_MAX];
 
 /// Bytes of the longest hash block (SHA-384, SHA-512).
 const BLOCK_MAX: usize = 128;
+/// Bytes of the longest hash output (SHA-512).
+const DIGEST_MAX: usize = 64;
 
 /// The integrity key of an SA.
-pub(crate) enum Hmac {
+pub(crate) struct Hmac {
+    key: Key,
+    kernel: Kernel,
+}
+
+enum Key {
     Md5(Box<HmacKey<Md5>>),
     Sha1(Box<HmacKey<Sha1>>),
     Sha256(Box<HmacKey<Sha256>>),
@@ -24,24 +32,29 @@ pub(crate) enum Hmac {
 }
 
 impl Hmac {
-    pub(crate) fn new(integrity: Integrity, key: &[u8]) -> Self {
-        match integrity {
-            Integrity::HmacMd5_96 => Self::Md5(HmacKey::new(key)),
-            Integrity::HmacSha1_96 => Self::Sha1(HmacKey::new(key)),
-            Integrity::HmacSha256_128 => Self::Sha256(HmacKey::new(key)),
-            Integrity::HmacSha384_192 => Self::Sha384(HmacKey::new(key)),
-            Integrity::HmacSha512_256 => Self::Sha512(HmacKey::new(key)),
-        }
+    pub(crate) fn new(kernel: Kernel, integrity: Integrity, key: &[u8]) -> Self {
+        let key = match integrity {
+            Integrity::HmacMd5_96 => Key::Md5(HmacKey::new(key)),
+            Integrity::HmacSha1_96 => Key::Sha1(HmacKey::new(key)),
+            Integrity::HmacSha256_128 => Key::Sha256(HmacKey::new(key)),
+            Integrity::HmacSha384_192 => Key::Sha384(HmacKey::new(key)),
+            Integrity::HmacSha512_256 => Key::Sha512(HmacKey::new(key)),
+        };
+        Self { key, kernel }
     }
 
     /// Computes the MAC of each span; `icvs` is as long as `spans`.
     pub(crate) fn compute(&self, arena: &[u8], spans: &[Packet], icvs: &mut [Icv]) {
-        match self {
-            Self::Md5(key) => key.compute(arena, spans, icvs),
-            Self::Sha1(key) => key.compute(arena, spans, icvs),
-            Self::Sha256(key) => key.compute(arena, spans, icvs),
-            Self::Sha384(key) => key.compute(arena, spans, icvs),
-            Self::Sha512(key) => key.compute(arena, spans, icvs),
+        match (&self.key, self.kernel.0) {
+            #[cfg(target_arch = "x86_64")]
+            (Key::Sha1(key), Choice::Avx512(token)) => {
+                key.compute_together(arena, spans, icvs, |states, messages| token.sha1(states, messages))
+            }
+            (Key::Md5(key), _) => key.compute_apart(arena, spans, icvs),
+            (Key::Sha1(key), _) => key.compute_apart(arena, spans, icvs),
+            (Key::Sha256(key), _) => key.compute_apart(arena, spans, icvs),
+            (Key::Sha384(key), _) => key.compute_apart(arena, spans, icvs),
+            (Key::Sha512(key), _) => key.compute_apart(arena, spans, icvs),
         }
     }
 }
@@ -65,7 +78,8 @@ impl<H: Hash> HmacKey<H> {
         this
     }
 
-    fn compute(&self, arena: &[u8], spans: &[Packet], icvs: &mut [Icv]) {
+    /// One packet after the other.
+    fn compute_apart(&self, arena: &[u8], spans: &[Packet], icvs: &mut [Icv]) {
         for (span, icv) in spans.iter().zip(icvs) {
             self.mac(&arena[span.range()], icv);
         }
@@ -75,26 +89,73 @@ impl<H: Hash> HmacKey<H> {
     fn mac(&self, message: &[u8], out: &mut [u8]) {
         let mut state = self.inner;
         let rest = H::absorb(&mut state, message);
-        finish::<H>(&mut state, rest, H::BLOCK + message.len());
+        let last = Ending::new::<H>(rest, message.len());
+        H::absorb(&mut state, last.blocks());
 
-        let mut digest = [0; 64];
+        let mut digest = [0; DIGEST_MAX];
         H::write(&state, &mut digest);
         let mut state = self.outer;
-        finish::<H>(&mut state, &digest[..H::OUTPUT], H::BLOCK + H::OUTPUT);
+        let last = Ending::new::<H>(&digest[..H::OUTPUT], H::OUTPUT);
+        H::absorb(&mut state, last.blocks());
         H::write(&state, out);
+    }
+
+    /// Several packets side by side: `absorb` takes whole blocks, one message for each state.
+    fn compute_together(&self, arena: &[u8], spans: &[Packet], icvs: &mut [Icv], absorb: impl Fn(&mut [H::State], &[&[u8]])) {
+        for (spans, icvs) in spans.chunks(CHUNK).zip(icvs.chunks_mut(CHUNK)) {
+            let count = spans.len();
+            let mut states = [self.inner; CHUNK];
+            let states = &mut states[..count];
+            let mut messages: [&[u8]; CHUNK] = [&[]; CHUNK];
+            let mut endings = [Ending::EMPTY; CHUNK];
+
+            for ((span, message), ending) in spans.iter().zip(&mut messages).zip(&mut endings) {
+                let (blocks, rest) = arena[span.range()].split_at(span.len - span.len % H::BLOCK);
+                *message = blocks;
+                *ending = Ending::new::<H>(rest, span.len);
+            }
+            absorb(states, &messages[..count]);
+            absorb(states, &endings.each_ref().map(Ending::blocks)[..count]);
+
+            for (state, ending) in states.iter_mut().zip(&mut endings) {
+                let mut digest = [0; DIGEST_MAX];
+                H::write(state, &mut digest);
+                *ending = Ending::new::<H>(&digest[..H::OUTPUT], H::OUTPUT);
+                *state = self.outer;
+            }
+            absorb(states, &endings.each_ref().map(Ending::blocks)[..count]);
+            for (state, icv) in states.iter().zip(icvs) {
+                H::write(state, icv);
+            }
+        }
     }
 }
 
-/// Takes in the last, partial block of a message of `len` bytes with padding and length.
-fn finish<H: Hash>(state: &mut H::State, rest: &[u8], len: usize) {
-    let mut last = [0; 2 * BLOCK_MAX];
-    last[..rest.len()].copy_from_slice(rest);
-    last[rest.len()] = 0x80;
-    let end = if rest.len() < H::BLOCK - H::LENGTH_FIELD { H::BLOCK } else { 2 * H::BLOCK };
-    // SHA-384 and SHA-512 have 16 bytes for the length, of which the first 8 are never needed.
-    let length = H::length(8 * len as u64);
-    last[end - length.len()..end].copy_from_slice(&length);
-    H::absorb(state, &last[..end]);
+/// The last, partial block of a message with padding and length: one block or two.
+#[derive(Clone, Copy)]
+struct Ending {
+    bytes: [u8; 2 * BLOCK_MAX],
+    len: usize,
+}
+
+impl Ending {
+    const EMPTY: Self = Self { bytes: [0; 2 * BLOCK_MAX], len: 0 };
+
+    /// What follows the whole blocks of a message of `len` bytes, which itself follows the block of the padded key.
+    fn new<H: Hash>(rest: &[u8], len: usize) -> Self {
+        let mut this = Self::EMPTY;
+        this.bytes[..rest.len()].copy_from_slice(rest);
+        this.bytes[rest.len()] = 0x80;
+        this.len = if rest.len() < H::BLOCK - H::LENGTH_FIELD { H::BLOCK } else { 2 * H::BLOCK };
+        // SHA-384 and SHA-512 have 16 bytes for the length, of which the first 8 are never needed.
+        let length = H::length(8 * (H::BLOCK + len) as u64);
+        this.bytes[this.len - length.len()..this.len].copy_from_slice(&length);
+        this
+    }
+
+    fn blocks(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 impl<H: Hash> Drop for HmacKey<H> {
@@ -109,17 +170,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::{Hmac, Icv};
-    use crate::{Integrity, Packet};
+    use crate::{Integrity, Kernel, Packet};
     use hex_literal::hex;
 
     fn assert_mac(integrity: Integrity, key: &[u8], message: &[u8], expected: &[u8]) {
-        let mut icvs = [Icv::default(); 2];
+        let mut icvs = [Icv::default(); 5];
         let mut arena = vec![0xee; 3];
         arena.extend_from_slice(message);
         let span = Packet { start: 3, len: message.len() };
-        Hmac::new(integrity, key).compute(&arena, &[span, span], &mut icvs);
-        for icv in icvs {
-            assert_eq!(icv[..expected.len()], *expected, "{integrity}, key of {} bytes", key.len());
+        for kernel in Kernel::available() {
+            Hmac::new(kernel, integrity, key).compute(&arena, &[span; 5], &mut icvs);
+            for icv in icvs {
+                assert_eq!(icv[..expected.len()], *expected, "{kernel}: {integrity}, key of {} bytes", key.len());
+            }
         }
     }
 

@@ -1,0 +1,314 @@
+//! AES-CBC with VAES: a vector holds four blocks. Encrypting, they come from four packets, and up to eight such vectors are in flight; decrypting, from one.
+#![allow(unsafe_code)] // Calls across the target-feature boundary, loads and stores in the arena; see the SAFETY comments.
+
+use std::arch::x86_64::*;
+
+use zeroize::Zeroize;
+
+use super::Avx512;
+use crate::Packet;
+
+const BLOCK: usize = 16;
+/// Blocks in a vector.
+const WIDTH: usize = 4;
+/// Vectors that cover the latency of an AES round.
+const DEPTH: usize = 8;
+/// Packets encrypted at once.
+const LANES: usize = WIDTH * DEPTH;
+
+/// Round keys of AES-256, the longest.
+const ROUND_KEYS_MAX: usize = 15;
+
+/// The round keys of a packet's direction, in the order of their use.
+struct RoundKeys {
+    keys: [[u8; BLOCK]; ROUND_KEYS_MAX],
+    /// 11, 13 or 15.
+    count: usize,
+}
+
+/// The sending side of AES-CBC.
+pub(crate) struct CbcEncryptor {
+    token: Avx512,
+    keys: Box<RoundKeys>,
+}
+
+/// The receiving side of AES-CBC.
+pub(crate) struct CbcDecryptor {
+    token: Avx512,
+    keys: Box<RoundKeys>,
+}
+
+impl CbcEncryptor {
+    /// A key of 16, 24 or 32 bytes.
+    pub(crate) fn new(token: Avx512, key: &[u8]) -> Option<Self> {
+        Some(Self { token, keys: RoundKeys::new(token, key)? })
+    }
+
+    /// Encrypts each span in place: an IV, which stays as it is, and whole blocks.
+    pub(crate) fn encrypt(&self, arena: &mut [u8], spans: &[Packet]) {
+        match self.keys.count {
+            11 => encrypt::<11>(self.token, &self.keys, arena, spans),
+            13 => encrypt::<13>(self.token, &self.keys, arena, spans),
+            _ => encrypt::<15>(self.token, &self.keys, arena, spans),
+        }
+    }
+}
+
+impl CbcDecryptor {
+    /// A key of 16, 24 or 32 bytes.
+    pub(crate) fn new(token: Avx512, key: &[u8]) -> Option<Self> {
+        let mut keys = RoundKeys::new(token, key)?;
+        keys.invert(token);
+        Some(Self { token, keys })
+    }
+
+    /// Decrypts each span in place: an IV, which stays as it is, and whole blocks.
+    pub(crate) fn decrypt(&self, arena: &mut [u8], spans: &[Packet]) {
+        let Avx512(()) = self.token;
+        for span in spans {
+            let bytes = &mut arena[span.range()];
+            // SAFETY: the token proves the features.
+            match self.keys.count {
+                11 => unsafe { decrypt::<11>(&self.keys, bytes) },
+                13 => unsafe { decrypt::<13>(&self.keys, bytes) },
+                _ => unsafe { decrypt::<15>(&self.keys, bytes) },
+            }
+        }
+    }
+}
+
+/// A lane's packet: where its next block is, and how many are left.
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    at: usize,
+    blocks: usize,
+}
+
+/// Keeps up to [`LANES`] packets in flight. A lane whose packet ends takes the next one.
+fn encrypt<const RK: usize>(_: Avx512, keys: &RoundKeys, arena: &mut [u8], spans: &[Packet]) {
+    let mut waiting = spans.iter();
+    let mut lanes = [Lane::default(); LANES];
+    let mut live = 0;
+    loop {
+        while live < LANES
+            && let Some(&span) = waiting.next()
+        {
+            let blocks = arena[span.range()].len() / BLOCK;
+            if blocks > 1 {
+                lanes[live] = Lane { at: span.start + BLOCK, blocks: blocks - 1 };
+                live += 1;
+            }
+        }
+        let Some(steps) = lanes[..live].iter().map(|lane| lane.blocks).min() else { return };
+        // Spare lanes repeat the first packet: they read and write the same bytes as it does.
+        let base = arena.as_mut_ptr();
+        // SAFETY: `at` lies in the arena, as the span does.
+        let pointers: [*mut u8; LANES] = std::array::from_fn(|i| unsafe { base.add(if i < live { lanes[i].at } else { lanes[0].at }) });
+        // SAFETY: the token proves the features; before each pointer there is a block, the IV or the last one written, and behind it are `steps` blocks of the
+        // span it lies in.
+        unsafe {
+            match live {
+                1..=4 => encrypt_lanes::<RK, 1>(keys, &pointers, steps),
+                5..=8 => encrypt_lanes::<RK, 2>(keys, &pointers, steps),
+                9..=16 => encrypt_lanes::<RK, 4>(keys, &pointers, steps),
+                _ => encrypt_lanes::<RK, 8>(keys, &pointers, steps),
+            }
+        }
+        let mut i = 0;
+        while i < live {
+            lanes[i].at += steps * BLOCK;
+            lanes[i].blocks -= steps;
+            if lanes[i].blocks == 0 {
+                live -= 1;
+                lanes.swap(i, live);
+            } else {
+                i += 1;
+            }
+        }
+    }
+}
+
+/// Encrypts `steps` blocks of the first `4 * VECTORS` packets, each chained to the block before its pointer.
+///
+/// # Safety
+/// Of each of those pointers, the 16 bytes before it must be readable and the `16 * steps` behind it writable. Two may be equal, but not overlap otherwise.
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+unsafe fn encrypt_lanes<const RK: usize, const VECTORS: usize>(keys: &RoundKeys, packets: &[*mut u8; LANES], steps: usize) {
+    let keys = keys.broadcast::<RK>();
+    // SAFETY: the caller's promise.
+    let mut chain: [__m512i; VECTORS] = std::array::from_fn(|v| unsafe { gather(packets, v, -1) });
+    for step in 0..steps as isize {
+        for (v, block) in chain.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *block = _mm512_xor_si512(*block, _mm512_xor_si512(unsafe { gather(packets, v, step) }, keys[0]));
+        }
+        for key in &keys[1..RK - 1] {
+            for block in &mut chain {
+                *block = _mm512_aesenc_epi128(*block, *key);
+            }
+        }
+        for (v, block) in chain.iter_mut().enumerate() {
+            *block = _mm512_aesenclast_epi128(*block, keys[RK - 1]);
+            // SAFETY: the caller's promise.
+            unsafe { scatter(packets, v, step, *block) };
+        }
+    }
+}
+
+/// Block `step` of packets `4 * vector` to `4 * vector + 3`.
+///
+/// # Safety
+/// Those blocks must be readable.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn gather(packets: &[*mut u8; LANES], vector: usize, step: isize) -> __m512i {
+    // SAFETY: the caller's promise.
+    let block = |i: usize| unsafe { _mm_loadu_si128(packets[WIDTH * vector + i].offset(step * BLOCK as isize).cast()) };
+    let blocks = _mm512_castsi128_si512(block(0));
+    let blocks = _mm512_inserti32x4::<1>(blocks, block(1));
+    let blocks = _mm512_inserti32x4::<2>(blocks, block(2));
+    _mm512_inserti32x4::<3>(blocks, block(3))
+}
+
+/// The way back.
+///
+/// # Safety
+/// Those blocks must be writable.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn scatter(packets: &[*mut u8; LANES], vector: usize, step: isize, blocks: __m512i) {
+    let parts = [
+        _mm512_castsi512_si128(blocks),
+        _mm512_extracti32x4_epi32::<1>(blocks),
+        _mm512_extracti32x4_epi32::<2>(blocks),
+        _mm512_extracti32x4_epi32::<3>(blocks),
+    ];
+    for (i, part) in parts.into_iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { _mm_storeu_si128(packets[WIDTH * vector + i].offset(step * BLOCK as isize).cast(), part) };
+    }
+}
+
+/// Decrypts an IV and whole blocks behind it, from the end to the start, so that the ciphertext block before the ones being written is still there.
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+fn decrypt<const RK: usize>(keys: &RoundKeys, bytes: &mut [u8]) {
+    let keys = keys.broadcast::<RK>();
+    let mut blocks = (bytes.len() / BLOCK).saturating_sub(1);
+    let first = bytes.as_mut_ptr().wrapping_add(BLOCK);
+    while blocks >= WIDTH * DEPTH {
+        blocks -= WIDTH * DEPTH;
+        // SAFETY: those blocks, and the one before them, lie in `bytes`.
+        unsafe { decrypt_vectors::<RK, DEPTH>(&keys, first.add(blocks * BLOCK), u8::MAX) };
+    }
+    while blocks >= WIDTH {
+        blocks -= WIDTH;
+        // SAFETY: as above.
+        unsafe { decrypt_vectors::<RK, 1>(&keys, first.add(blocks * BLOCK), u8::MAX) };
+    }
+    if blocks > 0 {
+        // SAFETY: as above; the mask leaves out what is not left.
+        unsafe { decrypt_vectors::<RK, 1>(&keys, first, (1 << (2 * blocks)) - 1) };
+    }
+}
+
+/// Decrypts `VECTORS` vectors of blocks at `at`; of each only the quadwords in `mask`.
+///
+/// # Safety
+/// They and the block before them must be readable and writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+unsafe fn decrypt_vectors<const RK: usize, const VECTORS: usize>(keys: &[__m512i; RK], at: *mut u8, mask: u8) {
+    let vector = |v: usize| at.wrapping_add(v * WIDTH * BLOCK);
+    // SAFETY: the caller's promise.
+    let load = |from: *mut u8| unsafe { _mm512_maskz_loadu_epi64(mask, from.cast()) };
+    let mut text: [__m512i; VECTORS] = std::array::from_fn(|v| _mm512_xor_si512(load(vector(v)), keys[0]));
+    let before: [__m512i; VECTORS] = std::array::from_fn(|v| load(vector(v).wrapping_sub(BLOCK)));
+    for key in &keys[1..RK - 1] {
+        for blocks in &mut text {
+            *blocks = _mm512_aesdec_epi128(*blocks, *key);
+        }
+    }
+    for v in 0..VECTORS {
+        let plain = _mm512_xor_si512(_mm512_aesdeclast_epi128(text[v], keys[RK - 1]), before[v]);
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_mask_storeu_epi64(vector(v).cast(), mask, plain) };
+    }
+}
+
+impl RoundKeys {
+    /// The key schedule of FIPS 197 section 5.2; `None` if the key's length is not one of AES.
+    fn new(_: Avx512, key: &[u8]) -> Option<Box<Self>> {
+        let count = match key.len() {
+            16 => 11,
+            24 => 13,
+            32 => 15,
+            _ => return None,
+        };
+        let mut this = Box::new(Self { keys: [[0; BLOCK]; ROUND_KEYS_MAX], count });
+        // SAFETY: the token proves AES-NI.
+        unsafe { expand(key, this.keys.as_flattened_mut()) };
+        Some(this)
+    }
+
+    /// Turns keys for encryption into those of the equivalent inverse cipher (FIPS 197 section 5.3.5).
+    fn invert(&mut self, _: Avx512) {
+        let last = self.count - 1;
+        self.keys[..=last].reverse();
+        for key in &mut self.keys[1..last] {
+            // SAFETY: the token proves AES-NI; key and vector have 16 bytes.
+            unsafe { inverse_mix_columns(key) };
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn broadcast<const RK: usize>(&self) -> [__m512i; RK] {
+        // SAFETY: key and vector have 16 bytes.
+        std::array::from_fn(|i| _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(self.keys[i].as_ptr().cast()) }))
+    }
+}
+
+impl Drop for RoundKeys {
+    fn drop(&mut self) {
+        self.keys.zeroize();
+    }
+}
+
+/// Fills `out` beyond what the key needs; the rest is not used.
+#[target_feature(enable = "aes")]
+fn expand(key: &[u8], out: &mut [u8]) {
+    let words = key.len() / 4;
+    out[..key.len()].copy_from_slice(key);
+    let mut rcon = 1_u8;
+    for i in words..out.len() / 4 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&out[4 * i - 4..4 * i]);
+        if i % words == 0 {
+            word = substitute(word);
+            word.rotate_left(1);
+            word[0] ^= rcon;
+            rcon = rcon << 1 ^ if rcon & 0x80 == 0 { 0 } else { 0x1b };
+        } else if words > 6 && i % words == 4 {
+            word = substitute(word);
+        }
+        for (j, byte) in word.into_iter().enumerate() {
+            out[4 * i + j] = out[4 * (i - words) + j] ^ byte;
+        }
+    }
+}
+
+/// SubWord, by an instruction rather than a table whose cache lines could be watched.
+#[target_feature(enable = "aes")]
+fn substitute(word: [u8; 4]) -> [u8; 4] {
+    let word = _mm_set1_epi32(i32::from_ne_bytes(word));
+    _mm_cvtsi128_si32(_mm_aeskeygenassist_si128::<0>(word)).to_ne_bytes()
+}
+
+#[target_feature(enable = "aes")]
+fn inverse_mix_columns(key: &mut [u8; BLOCK]) {
+    // SAFETY: key and vector have 16 bytes.
+    unsafe {
+        let mixed = _mm_aesimc_si128(_mm_loadu_si128(key.as_ptr().cast()));
+        _mm_storeu_si128(key.as_mut_ptr().cast(), mixed);
+    }
+}
