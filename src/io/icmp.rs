@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::net::UdpSocket;
 
 use super::sockets::LocalEnd;
-use super::tun::sum;
+use crate::ip;
 
 /// Length of the ICMP header of an echo: type, code, checksum, identifier, sequence number (RFC 792).
 const HEADER: usize = 8;
@@ -56,7 +56,7 @@ impl EchoSocket {
         Ok(Self { socket: UdpSocket::from_std(socket.into())?, v4, id })
     }
 
-    /// Sends one echo. Never waits.
+    /// Sends one echo; a track's payload is [`EchoEntry::payload`](crate::sadb::EchoEntry::payload). Never waits.
     pub fn send(&self, destination: IpAddr, sequence: u16, payload: &[u8]) -> io::Result<()> {
         let mut message = Vec::with_capacity(HEADER + payload.len());
         message.extend_from_slice(&[if self.v4 { 8 } else { 128 }, 0, 0, 0]); // echo (RFC 792) or echo request (RFC 4443 section 4.1)
@@ -65,7 +65,7 @@ impl EchoSocket {
         message.extend_from_slice(payload);
         // The checksum of ICMPv6 covers a pseudo-header and is the kernel's work (RFC 3542 section 3.1).
         if self.v4 {
-            let checksum = !sum(&message);
+            let checksum = ip::checksum(&message);
             message.splice(2..4, checksum.to_be_bytes());
         }
         // Not tokio's way of sending, which would first wait to be told that there is room.
