@@ -66,8 +66,7 @@ pub fn keep_only_needed() -> Result<(), CapsError> {
     caps::set(None, CapSet::Effective, &kept).map_err(refused("shrink the effective set"))?;
     caps::set(None, CapSet::Permitted, &kept).map_err(refused("shrink the permitted set"))?;
     caps::clear(None, CapSet::Inheritable).map_err(refused("clear the inheritable set"))?;
-    rustix::thread::set_no_new_privs(true)
-        .map_err(|e| CapsError::Refused { what: "set no_new_privs", reason: e.to_string() })
+    rustix::thread::set_no_new_privs(true).map_err(|e| CapsError::Refused { what: "set no_new_privs", reason: e.to_string() })
 }
 
 fn read(set: CapSet) -> Result<CapsHashSet, CapsError> {

@@ -4,11 +4,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::net::UdpSocket;
 
 use super::sockets::LocalEnd;
-use super::tun::sum;
+use crate::ip;
 
 /// Length of the ICMP header of an echo: type, code, checksum, identifier, sequence number (RFC 792).
 const HEADER: usize = 8;
@@ -46,12 +47,16 @@ impl EchoSocket {
         if let Some(name) = &end.interface {
             socket.bind_device(Some(name.as_bytes()))?;
         }
-        if v4 { socket.set_freebind_v4(true)? } else { socket.set_freebind_v6(true)? }
+        if v4 {
+            socket.set_freebind_v4(true)?
+        } else {
+            socket.set_freebind_v6(true)?
+        }
         socket.bind(&SocketAddr::new(end.address, 0).into())?;
         Ok(Self { socket: UdpSocket::from_std(socket.into())?, v4, id })
     }
 
-    /// Sends one echo. Never waits.
+    /// Sends one echo; a track's payload is [`EchoEntry::payload`](crate::sadb::EchoEntry::payload). Never waits.
     pub fn send(&self, destination: IpAddr, sequence: u16, payload: &[u8]) -> io::Result<()> {
         let mut message = Vec::with_capacity(HEADER + payload.len());
         message.extend_from_slice(&[if self.v4 { 8 } else { 128 }, 0, 0, 0]); // echo (RFC 792) or echo request (RFC 4443 section 4.1)
@@ -60,10 +65,12 @@ impl EchoSocket {
         message.extend_from_slice(payload);
         // The checksum of ICMPv6 covers a pseudo-header and is the kernel's work (RFC 3542 section 3.1).
         if self.v4 {
-            let checksum = !sum(&message);
+            let checksum = ip::checksum(&message);
             message.splice(2..4, checksum.to_be_bytes());
         }
-        self.socket.try_send_to(&message, SocketAddr::new(destination, 0)).map(drop)
+        // Not tokio's way of sending, which would first wait to be told that there is room.
+        rustix::net::sendto(&self.socket, &message, SendFlags::empty(), &SocketAddr::new(destination, 0))?;
+        Ok(())
     }
 
     /// Waits for the next reply. Safe to cancel.

@@ -149,8 +149,7 @@ impl Netlink {
     /// All links and addresses. Open a [`Watcher`] first, so that nothing is missed in between.
     pub async fn machine(&self) -> Result<Machine, NetlinkError> {
         let mut machine = Machine::default();
-        let links: Vec<_> =
-            self.handle().link().get().execute().try_collect().await.map_err(|e| NetlinkError::new("listing links", e))?;
+        let links: Vec<_> = self.handle().link().get().execute().try_collect().await.map_err(|e| NetlinkError::new("listing links", e))?;
         let addresses: Vec<_> =
             self.handle().address().get().execute().try_collect().await.map_err(|e| NetlinkError::new("listing addresses", e))?;
         for change in links.into_iter().filter_map(|l| link(l).map(Change::Link)) {

@@ -27,4 +27,6 @@ pub mod worker;
 #[cfg(test)]
 mod namespace;
 #[cfg(test)]
+mod path_tests;
+#[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ use netlink_packet_netfilter::nftables::{
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use thiserror::Error;
@@ -444,8 +444,8 @@ fn transact(table: &str, messages: Vec<NfTablesMessage>) -> Result<(), NftError>
     let mut batch = framed(ControlMessage::BatchBegin.into(), SUBSYSTEM, NetfilterProtoFamily::Unspec, 0, 0);
     let mut sequence = 0;
     for message in messages {
-        sequence += 1;
-        batch.extend(framed(message.into(), 0, inet, NLM_F_CREATE | NLM_F_ACK, sequence));
+        sequence += 1; // APPEND: rules in the order given, each behind the one before
+        batch.extend(framed(message.into(), 0, inet, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, sequence));
     }
     batch.extend(framed(ControlMessage::BatchEnd.into(), SUBSYSTEM, NetfilterProtoFamily::Unspec, 0, sequence + 1));
     let refused = |source| NftError::Refused { table: table.to_owned(), source };

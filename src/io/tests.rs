@@ -15,6 +15,7 @@ use super::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_tabl
 use super::nft::{self, FailClosed};
 use super::sockets::{LocalEnd, SocketError, Sockets, path_mtu};
 use super::tun::{Read, Tun, TunError};
+use crate::ip::checksum;
 use crate::sadb::Notice;
 
 const SOON: Duration = Duration::from_secs(2);
@@ -70,11 +71,11 @@ fn the_tun_device_carries_packets_both_ways_and_vanishes_with_its_owner() {
     let mut packet = [0; 2000];
     let Read::Packet(len) = tun.read(&mut packet).unwrap() else { panic!("a packet") };
     assert_eq!((len, &packet[12..20], &packet[28..33]), (33, &[192, 168, 0, 1, 172, 16, 1, 10][..], &b"hello"[..]));
-    assert_eq!(super::tun::sum(&packet[..20]), 0xffff);
+    assert_eq!(checksum(&packet[..20]), 0);
     let mut pseudo = packet[12..20].to_vec();
     pseudo.extend_from_slice(&[0, 17, 0, 13]);
     pseudo.extend_from_slice(&packet[20..33]);
-    assert_eq!(super::tun::sum(&pseudo), 0xffff, "the UDP checksum is complete");
+    assert_eq!(checksum(&pseudo), 0, "the UDP checksum is complete");
 
     // In: the same packet, turned round, reaches the socket. Swapping words keeps both checksums right.
     let mut answer = packet[..len].to_vec();
@@ -96,7 +97,7 @@ fn the_tun_device_carries_packets_both_ways_and_vanishes_with_its_owner() {
 #[test]
 fn a_tun_device_in_use_is_named_and_one_that_nobody_holds_is_taken_over() {
     let ns = Namespace::new();
-    ns.shell("ip link add tandem1 type dummy && ip tuntap add tandem2 mode tun vnet_hdr");
+    ns.shell("ip link add tandem1 type veth peer name other && ip tuntap add tandem2 mode tun vnet_hdr");
     ns.run(|| {
         let _first = Tun::open("tandem0", 1400).unwrap();
         let error = Tun::open("tandem0", 1400).unwrap_err();
@@ -112,7 +113,7 @@ fn a_tun_device_in_use_is_named_and_one_that_nobody_holds_is_taken_over() {
 #[test]
 fn a_strict_reverse_path_filter_is_loosened_on_the_tun_device_only() {
     let ns = Namespace::new();
-    ns.shell("echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter; ip link add ge1 type dummy");
+    ns.shell("echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter; ip link add ge1 type veth peer name other");
     let before = ns.shell("cat /proc/sys/net/ipv4/conf/ge1/rp_filter");
     let _tun = ns.run(|| Tun::open("tandem0", 1400).unwrap());
     assert_eq!(ns.shell("cat /proc/sys/net/ipv4/conf/tandem0/rp_filter").trim(), "2");
@@ -245,7 +246,8 @@ fn routes_to_the_tunnel_appear_and_go_and_foreign_ones_stay() {
     gateway.run_async(|| async {
         let tun = Tun::open("tandem0", 1400).unwrap();
         let netlink = Netlink::connect().unwrap();
-        let route = |destination, source: Option<&str>| TunnelRoute { destination: net(destination), tun: tun.index(), source: source.map(ip) };
+        let route =
+            |destination, source: Option<&str>| TunnelRoute { destination: net(destination), tun: tun.index(), source: source.map(ip) };
         netlink.add_tunnel_route(&route("172.16.0.0/16", None)).await.unwrap();
         netlink.add_tunnel_route(&route("172.16.0.0/16", Some("192.168.0.1"))).await.unwrap();
         netlink.add_tunnel_route(&route("fd07::/16", None)).await.unwrap();
@@ -279,7 +281,10 @@ fn routes_to_the_tunnel_appear_and_go_and_foreign_ones_stay() {
         let netlink = Netlink::connect().unwrap();
         netlink.clean_up(tun.index(), &[net("172.16.0.0/16")]).await.unwrap();
         let routes = shell("ip route; ip -6 route");
-        assert!(routes.contains("unreachable 172.16.0.0/16") && !routes.contains("172.17") && !routes.contains("unreachable fd07"), "{routes}");
+        assert!(
+            routes.contains("unreachable 172.16.0.0/16") && !routes.contains("172.17") && !routes.contains("unreachable fd07"),
+            "{routes}"
+        );
 
         // While another instance runs, its routes are left alone.
         netlink.add_tunnel_route(&TunnelRoute { destination: net("172.18.0.0/16"), tun: tun.index(), source: None }).await.unwrap();
@@ -372,7 +377,9 @@ fn nothing_protected_comes_in_or_goes_out_in_clear_and_the_exceptions_pass() {
     gateway.run(|| {
         let many = (0..3000u32).map(|i| IpNet::new(IpAddr::V4((0x0a00_0000 + i * 512).into()), 24).unwrap());
         let tun = "tandem0".to_owned();
-        FailClosed { tun, destinations: many.chain([net("::/0"), net("fd07::1/128")]).collect(), ..FailClosed::default() }.install().unwrap();
+        FailClosed { tun, destinations: many.chain([net("::/0"), net("fd07::1/128")]).collect(), ..FailClosed::default() }
+            .install()
+            .unwrap();
     });
     assert!(gateway.shell("nft list set inet tandem_tandem0 protected4").contains("10.23.110.0/24"));
 

@@ -17,6 +17,8 @@ use libc::{c_int, c_uint, ifreq};
 use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 
+use crate::ip;
+
 /// Length of the offload header in bytes.
 const HEADER: usize = 10;
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum from `csum_start` on is still to be computed.
@@ -198,7 +200,7 @@ fn complete_checksum(header: &[u8; HEADER], packet: &mut [u8]) -> bool {
     let offset = usize::from(u16::from_ne_bytes([offset_low, offset_high]));
     let Some(covered) = packet.get_mut(start..) else { return false };
     // The field holds the pseudo-header's sum already, so it is summed like the rest.
-    let checksum = match !sum(covered) {
+    let checksum = match ip::checksum(covered) {
         0 => 0xffff, // zero would mean "no checksum" in UDP; both are the same number in ones' complement
         c => c,
     };
@@ -207,19 +209,6 @@ fn complete_checksum(header: &[u8; HEADER], packet: &mut [u8]) -> bool {
         None => return false,
     }
     true
-}
-
-/// The ones' complement sum of 16-bit words (RFC 1071).
-pub(super) fn sum(bytes: &[u8]) -> u16 {
-    let mut words = bytes.chunks_exact(2);
-    let mut sum: u64 = words.by_ref().map(|w| u64::from(u16::from_be_bytes([w[0], w[1]]))).sum();
-    if let [last] = words.remainder() {
-        sum += u64::from(*last) << 8;
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
 }
 
 fn sysctl(family: &str, device: &str, key: &str) -> PathBuf {
@@ -265,7 +254,7 @@ mod tests {
     fn an_open_checksum_is_completed_from_its_pseudo_header() {
         // A UDP datagram 10.0.0.1:1 -> 10.0.0.2:2 with payload "hi"; the field holds the pseudo-header's sum.
         let mut packet = vec![0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2, 0, 10, 0, 0, b'h', b'i'];
-        let pseudo = sum(&[10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 10]);
+        let pseudo = !ip::checksum(&[10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 10]);
         packet[26..28].copy_from_slice(&pseudo.to_be_bytes());
         let mut header = [0; HEADER];
         header[0] = NEEDS_CSUM;
@@ -274,7 +263,7 @@ mod tests {
         assert!(complete_checksum(&header, &mut packet));
         let mut whole = vec![10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 10];
         whole.extend_from_slice(&packet[20..]);
-        assert_eq!(sum(&whole), 0xffff, "a receiver's sum over pseudo-header and datagram is all ones");
+        assert_eq!(ip::checksum(&whole), 0, "as a receiver checks it");
     }
 
     #[test]

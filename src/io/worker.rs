@@ -12,9 +12,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
@@ -94,17 +94,6 @@ struct Shared {
 impl PacketThreads {
     /// Starts both threads. `largest` is the largest MTU, in bytes, that the TUN device and the uplinks will have: it sets the size of the buffers.
     pub fn start(tun: Arc<Tun>, sockets: Arc<Sockets>, drops: Arc<Drops>, largest: u16) -> io::Result<(Self, Notices)> {
-        Self::start_with(tun, sockets, drops, largest, Outbound::new, Inbound::new)
-    }
-
-    fn start_with<O: OutboundStage, I: InboundStage>(
-        tun: Arc<Tun>,
-        sockets: Arc<Sockets>,
-        drops: Arc<Drops>,
-        largest: u16,
-        outbound: impl FnOnce(Arc<Drops>, Box<dyn Control>) -> O + Send + 'static,
-        inbound: impl FnOnce(Arc<Drops>, Box<dyn Control>) -> I + Send + 'static,
-    ) -> io::Result<(Self, Notices)> {
         let wake = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         // One byte more than the largest packet: a full buffer means that the packet was cut.
         let slot = (HEADROOM + usize::from(largest) + 1 + TAILROOM).max(SMALLEST_SLOT).next_multiple_of(64);
@@ -126,14 +115,8 @@ impl PacketThreads {
 
         let mut running = Self { shared: shared.clone(), injects, threads: Vec::with_capacity(2), ended };
         let (s, q) = (shared.clone(), queues.clone());
-        running.threads.push(spawn("tandem-out", ended_sink.clone(), move || {
-            let stage = outbound(s.drops.clone(), Box::new(q.clone()));
-            OutThread::new(&s, stage, q).run(&inject_queue)
-        })?);
-        running.threads.push(spawn("tandem-in", ended_sink, move || {
-            let stage = inbound(shared.drops.clone(), Box::new(queues.clone()));
-            InThread::new(&shared, stage, queues).run()
-        })?);
+        running.threads.push(spawn("tandem-out", ended_sink.clone(), move || OutThread::new(&s, q).run(&inject_queue))?);
+        running.threads.push(spawn("tandem-in", ended_sink, move || InThread::new(&shared, queues).run())?);
         Ok((running, Notices { path, ike, ike_sink }))
     }
 
@@ -222,40 +205,6 @@ impl Control for Queues {
     }
 }
 
-/// The outbound direction as its thread drives it.
-trait OutboundStage {
-    fn update(&mut self, tables: &Arc<Tables>);
-    fn process(&mut self, now_ms: u64, batch: &mut OutboundBatch);
-    fn inject(&mut self, connection: usize, batch: &mut OutboundBatch);
-}
-
-/// The inbound direction as its thread drives it.
-trait InboundStage {
-    fn update(&mut self, tables: &Arc<Tables>);
-    fn process(&mut self, now_ms: u64, batch: &mut InboundBatch);
-}
-
-impl OutboundStage for Outbound {
-    fn update(&mut self, tables: &Arc<Tables>) {
-        self.update(tables);
-    }
-    fn process(&mut self, now_ms: u64, batch: &mut OutboundBatch) {
-        self.process(now_ms, batch);
-    }
-    fn inject(&mut self, connection: usize, batch: &mut OutboundBatch) {
-        self.inject(connection, batch);
-    }
-}
-
-impl InboundStage for Inbound {
-    fn update(&mut self, tables: &Arc<Tables>) {
-        self.update(tables);
-    }
-    fn process(&mut self, now_ms: u64, batch: &mut InboundBatch) {
-        self.process(now_ms, batch);
-    }
-}
-
 impl Shared {
     fn wake(&self) {
         signal(&self.wake_out);
@@ -306,27 +255,28 @@ fn wait(fds: &mut [PollFd<'_>]) -> io::Result<()> {
     }
 }
 
-struct OutThread<'a, S> {
+struct OutThread<'a> {
     shared: &'a Shared,
-    stage: S,
+    path: Outbound,
     batch: OutboundBatch,
     sender: Sender<'a>,
 }
 
-impl<'a, S: OutboundStage> OutThread<'a, S> {
-    fn new(shared: &'a Shared, stage: S, queues: Queues) -> Self {
+impl<'a> OutThread<'a> {
+    fn new(shared: &'a Shared, queues: Queues) -> Self {
+        let path = Outbound::new(shared.drops.clone(), Box::new(queues.clone()));
         let batch = OutboundBatch { arena: vec![0; BATCH * shared.slot], ..OutboundBatch::default() };
-        Self { shared, stage, batch, sender: Sender::new(&shared.drops, queues) }
+        Self { shared, path, batch, sender: Sender::new(&shared.drops, queues) }
     }
 
     fn run(mut self, injects: &Receiver<Inject>) -> io::Result<()> {
         while !self.shared.stopping() {
-            self.stage.update(&self.shared.tables.load());
+            self.path.update(&self.shared.tables.load());
             let sockets = self.shared.sockets.load();
             let more = self.read()?;
             if !self.batch.packets.is_empty() {
                 let now = clock::coarse_ms();
-                self.stage.process(now, &mut self.batch);
+                self.path.process(now, &mut self.batch);
                 self.deliver(now, &sockets);
             }
             while let Ok(inject) = injects.try_recv() {
@@ -370,7 +320,7 @@ impl<'a, S: OutboundStage> OutThread<'a, S> {
         place.copy_from_slice(&inject.packet);
         self.batch.packets.clear();
         self.batch.packets.push(Packet { start: HEADROOM, len });
-        self.stage.inject(inject.connection, &mut self.batch);
+        self.path.inject(inject.connection, &mut self.batch);
         self.deliver(clock::coarse_ms(), sockets);
     }
 
@@ -479,18 +429,19 @@ fn goes_to(path: &OuterPath) -> SocketAddr {
     }
 }
 
-struct InThread<'a, S> {
+struct InThread<'a> {
     shared: &'a Shared,
-    stage: S,
+    path: Inbound,
     batch: InboundBatch,
     messages: Messages,
     queues: Queues,
 }
 
-impl<'a, S: InboundStage> InThread<'a, S> {
-    fn new(shared: &'a Shared, stage: S, queues: Queues) -> Self {
+impl<'a> InThread<'a> {
+    fn new(shared: &'a Shared, queues: Queues) -> Self {
+        let path = Inbound::new(shared.drops.clone(), Box::new(queues.clone()));
         let batch = InboundBatch { arena: vec![0; BATCH * shared.slot], ..InboundBatch::default() };
-        Self { shared, stage, batch, messages: Messages::new(), queues }
+        Self { shared, path, batch, messages: Messages::new(), queues }
     }
 
     fn run(mut self) -> io::Result<()> {
@@ -507,7 +458,7 @@ impl<'a, S: InboundStage> InThread<'a, S> {
         let mut fds: Vec<_> = sources.iter().map(|(_, _, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         fds.push(PollFd::new(&self.shared.wake_in, PollFlags::IN));
         loop {
-            self.stage.update(&self.shared.tables.load());
+            self.path.update(&self.shared.tables.load());
             wait(&mut fds)?;
             if fds.last().is_some_and(|wake| !wake.revents().is_empty()) {
                 clear(&self.shared.wake_in);
@@ -538,8 +489,8 @@ impl<'a, S: InboundStage> InThread<'a, S> {
             return;
         }
         // The keys of a packet may be newer than this thread's last look at the tables.
-        self.stage.update(&self.shared.tables.load());
-        self.stage.process(clock::coarse_ms(), &mut self.batch);
+        self.path.update(&self.shared.tables.load());
+        self.path.process(clock::coarse_ms(), &mut self.batch);
         for packet in self.batch.delivered.drain(..) {
             give(self.shared, &self.batch.arena, packet);
         }
@@ -585,5 +536,19 @@ impl<'a, S: InboundStage> InThread<'a, S> {
             port4500::Kind::Keepalive => {}
             port4500::Kind::Runt => self.shared.drops.count(DropReason::Malformed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_reported() {
+        let (sink, mut ended) = mpsc::unbounded_channel();
+        let thread = spawn("tandem-out", sink, || panic!("a bug, made for this test")).unwrap();
+        assert!(matches!(ended.recv().await, Some(WorkerError::Panicked("tandem-out"))));
+        assert!(thread.join().is_err());
     }
 }
