@@ -118,7 +118,7 @@ pub fn entries(new: Negotiated, keys: Box<ChildKeys>, rng: &mut dyn Rng) -> Resu
         counters: Counters::default(),
         tell_authentic: AtomicBool::new(true),
     });
-    let (outbound, inbound) = sa_pair(new.suite, keys, new.replay_window, rng)?;
+    let (outbound, inbound) = sa_pair(new.suite, *keys, new.replay_window, rng)?;
     let max_inner = max_inner(new.suite, new.path, new.outer_mtu);
     let outbound = OutboundEntry { facts: Arc::clone(&facts), sa: Handover::new(outbound), path: new.path, max_inner };
     let inbound = InboundEntry { facts, sa: Handover::new(inbound), in_udp: matches!(new.path, OuterPath::Udp { .. }) };
