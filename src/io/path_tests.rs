@@ -52,8 +52,13 @@ fn namespaces() -> (Namespace, Namespace) {
 
 /// Starts the end `A` or the other one in the calling thread's namespace.
 fn start(first: bool, in_udp: bool) -> End {
+    start_over((A, B), first, in_udp)
+}
+
+/// As [`start`], over these outer addresses.
+fn start_over(outer: (IpAddr, IpAddr), first: bool, in_udp: bool) -> End {
     let tun = Arc::new(Tun::open("tandem0", 1400).unwrap());
-    let (local, remote) = if first { (A, B) } else { (B, A) };
+    let (local, remote) = if first { outer } else { (outer.1, outer.0) };
     shell(if first {
         "ip route add 172.16.0.0/16 dev tandem0 src 192.168.0.1"
     } else {
@@ -138,6 +143,18 @@ fn two_gateways_carry_packets_in_raw_esp_and_in_udp() {
             assert_eq!((end.counters().inbound.packets(), end.counters().outbound.packets()), (1006, 1006));
             assert!(DropReason::ALL.iter().all(|r| end.drops.get(*r) == 0));
         }
+    }
+}
+
+#[test]
+fn the_outer_addresses_may_be_ipv6() {
+    for in_udp in [false, true] {
+        let (a, b) = namespaces();
+        a.shell("ip addr add fd00::20/64 dev ge1 nodad");
+        b.shell("ip addr add fd00::1/64 dev ge1 nodad");
+        let outer: (IpAddr, IpAddr) = ("fd00::20".parse().unwrap(), "fd00::1".parse().unwrap());
+        let (_end_a, _end_b) = (a.run(move || start_over(outer, true, in_udp)), b.run(move || start_over(outer, false, in_udp)));
+        a.shell("ping -c2 -i0.05 -W2 172.16.1.10");
     }
 }
 
