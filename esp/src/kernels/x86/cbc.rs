@@ -1,4 +1,4 @@
-//! AES-CBC with VAES: a vector holds four blocks. Encrypting, they come from four packets, and up to eight such vectors are in flight; decrypting, from one.
+//! AES-CBC with VAES: a vector holds four blocks. Encrypting, they come from four packets, and up to four such vectors are in flight; decrypting, from one.
 #![allow(unsafe_code)] // Calls across the target-feature boundary, loads and stores in the arena; see the SAFETY comments.
 
 use std::arch::x86_64::*;
@@ -8,13 +8,16 @@ use zeroize::Zeroize;
 use super::Avx512;
 use crate::Packet;
 
+// Vectors are put into arrays by loops: a closure given to `array::from_fn` would not be inlined, for lack of the target feature there.
+
 const BLOCK: usize = 16;
 /// Blocks in a vector.
 const WIDTH: usize = 4;
-/// Vectors that cover the latency of an AES round.
+/// Packets encrypted at once. Thirty-two were no faster (Zen 5), and much slower when their distance in the arena is a multiple of 2 KiB: so many lines of the
+/// first-level cache compete for the same places.
+const LANES: usize = 16;
+/// Vectors of a packet decrypted at once, which cover the latency of an AES round.
 const DEPTH: usize = 8;
-/// Packets encrypted at once.
-const LANES: usize = WIDTH * DEPTH;
 
 /// Round keys of AES-256, the longest.
 const ROUND_KEYS_MAX: usize = 15;
@@ -110,8 +113,7 @@ fn encrypt<const RK: usize>(_: Avx512, keys: &RoundKeys, arena: &mut [u8], spans
             match live {
                 1..=4 => encrypt_lanes::<RK, 1>(keys, &pointers, steps),
                 5..=8 => encrypt_lanes::<RK, 2>(keys, &pointers, steps),
-                9..=16 => encrypt_lanes::<RK, 4>(keys, &pointers, steps),
-                _ => encrypt_lanes::<RK, 8>(keys, &pointers, steps),
+                _ => encrypt_lanes::<RK, 4>(keys, &pointers, steps),
             }
         }
         let mut i = 0;
@@ -135,39 +137,63 @@ fn encrypt<const RK: usize>(_: Avx512, keys: &RoundKeys, arena: &mut [u8], spans
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 unsafe fn encrypt_lanes<const RK: usize, const VECTORS: usize>(keys: &RoundKeys, packets: &[*mut u8; LANES], steps: usize) {
     let keys = keys.broadcast::<RK>();
-    // SAFETY: the caller's promise.
-    let mut chain: [__m512i; VECTORS] = std::array::from_fn(|v| unsafe { gather(packets, v, -1) });
+    // SAFETY: the caller's promise, here and below.
+    let mut chain = unsafe { gather_all::<VECTORS>(packets, -1) };
     for step in 0..steps as isize {
-        for (v, block) in chain.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *block = _mm512_xor_si512(*block, _mm512_xor_si512(unsafe { gather(packets, v, step) }, keys[0]));
-        }
-        for key in &keys[1..RK - 1] {
-            for block in &mut chain {
-                *block = _mm512_aesenc_epi128(*block, *key);
-            }
-        }
-        for (v, block) in chain.iter_mut().enumerate() {
-            *block = _mm512_aesenclast_epi128(*block, keys[RK - 1]);
-            // SAFETY: the caller's promise.
+        encrypt_block(&keys, &mut chain, &unsafe { gather_all(packets, step) });
+        for (v, block) in chain.iter().enumerate() {
             unsafe { scatter(packets, v, step, *block) };
         }
     }
 }
 
-/// Block `step` of packets `4 * vector` to `4 * vector + 3`.
+/// One step of CBC in every lane.
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn encrypt_block<const RK: usize, const VECTORS: usize>(keys: &[__m512i; RK], chain: &mut [__m512i; VECTORS], text: &[__m512i; VECTORS]) {
+    for (block, text) in chain.iter_mut().zip(text) {
+        *block = _mm512_ternarylogic_epi64::<0x96>(*block, *text, keys[0]);
+    }
+    for key in &keys[1..RK - 1] {
+        for block in &mut *chain {
+            *block = _mm512_aesenc_epi128(*block, *key);
+        }
+    }
+    for block in chain {
+        *block = _mm512_aesenclast_epi128(*block, keys[RK - 1]);
+    }
+}
+
+/// Block `step` of the first `4 * VECTORS` packets.
+///
+/// # Safety
+/// Those blocks must be readable.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn gather_all<const VECTORS: usize>(packets: &[*mut u8; LANES], step: isize) -> [__m512i; VECTORS] {
+    let mut blocks = [_mm512_setzero_si512(); VECTORS];
+    for (vector, blocks) in blocks.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *blocks = unsafe { gather(packets, vector, step) };
+    }
+    blocks
+}
+
+/// Block `step` of packets `4 * vector` to `4 * vector + 3` in one vector.
 ///
 /// # Safety
 /// Those blocks must be readable.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn gather(packets: &[*mut u8; LANES], vector: usize, step: isize) -> __m512i {
-    // SAFETY: the caller's promise.
-    let block = |i: usize| unsafe { _mm_loadu_si128(packets[WIDTH * vector + i].offset(step * BLOCK as isize).cast()) };
-    let blocks = _mm512_castsi128_si512(block(0));
-    let blocks = _mm512_inserti32x4::<1>(blocks, block(1));
-    let blocks = _mm512_inserti32x4::<2>(blocks, block(2));
-    _mm512_inserti32x4::<3>(blocks, block(3))
+    let mut blocks = [_mm_setzero_si128(); WIDTH];
+    for (i, block) in blocks.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *block = unsafe { _mm_loadu_si128(packets[WIDTH * vector + i].offset(step * BLOCK as isize).cast()) };
+    }
+    let [a, b, c, d] = blocks;
+    let ab = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(a), b);
+    _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(ab, c), d)
 }
 
 /// The way back.
@@ -219,10 +245,15 @@ fn decrypt<const RK: usize>(keys: &RoundKeys, bytes: &mut [u8]) {
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 unsafe fn decrypt_vectors<const RK: usize, const VECTORS: usize>(keys: &[__m512i; RK], at: *mut u8, mask: u8) {
     let vector = |v: usize| at.wrapping_add(v * WIDTH * BLOCK);
-    // SAFETY: the caller's promise.
-    let load = |from: *mut u8| unsafe { _mm512_maskz_loadu_epi64(mask, from.cast()) };
-    let mut text: [__m512i; VECTORS] = std::array::from_fn(|v| _mm512_xor_si512(load(vector(v)), keys[0]));
-    let before: [__m512i; VECTORS] = std::array::from_fn(|v| load(vector(v).wrapping_sub(BLOCK)));
+    let mut text = [_mm512_setzero_si512(); VECTORS];
+    let mut before = text;
+    for v in 0..VECTORS {
+        // SAFETY: the caller's promise.
+        unsafe {
+            text[v] = _mm512_xor_si512(_mm512_maskz_loadu_epi64(mask, vector(v).cast()), keys[0]);
+            before[v] = _mm512_maskz_loadu_epi64(mask, vector(v).wrapping_sub(BLOCK).cast());
+        }
+    }
     for key in &keys[1..RK - 1] {
         for blocks in &mut text {
             *blocks = _mm512_aesdec_epi128(*blocks, *key);
@@ -263,8 +294,12 @@ impl RoundKeys {
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn broadcast<const RK: usize>(&self) -> [__m512i; RK] {
-        // SAFETY: key and vector have 16 bytes.
-        std::array::from_fn(|i| _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(self.keys[i].as_ptr().cast()) }))
+        let mut keys = [_mm512_setzero_si512(); RK];
+        for (vector, key) in keys.iter_mut().zip(&self.keys) {
+            // SAFETY: key and vector have 16 bytes.
+            *vector = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(key.as_ptr().cast()) });
+        }
+        keys
     }
 }
 

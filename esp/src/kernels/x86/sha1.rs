@@ -1,10 +1,11 @@
-//! SHA-1 of sixteen messages at once: lane `i` of every vector belongs to message `i`.
+//! SHA-1 of sixteen messages at once: element `i` of a vector belongs to message `i`.
 #![allow(unsafe_code)] // Calls across the target-feature boundary and loads of whole blocks; see the SAFETY comments.
 
 use std::arch::x86_64::*;
 
 use super::Avx512;
 
+/// Messages at once. Two sets of sixteen by turns were no faster (Zen 5): their schedules do not fit the registers, nor the packets the first-level cache.
 const LANES: usize = 16;
 const BLOCK: usize = 64;
 
@@ -41,23 +42,21 @@ pub(super) fn compress(_: Avx512, states: &mut [[u32; 5]], messages: &[&[u8]]) {
         }
         let blocks = lanes[..live].iter().map(|lane| lane.rest.len() / BLOCK).min().unwrap_or(0);
         // Spare lanes repeat the first message; nobody asks for their result.
-        let first = lanes[0].rest.as_ptr();
-        let pointers = std::array::from_fn(|i| if i < live { lanes[i].rest.as_ptr() } else { first });
-        // SAFETY: the token proves AVX-512F and BW; each pointer is to a slice of at least `blocks` blocks.
-        unsafe { compress_lanes(&mut columns, &pointers, blocks) };
-
-        let mut i = 0;
-        for lane in &mut lanes[..live] {
+        let mut pointers = [lanes[0].rest.as_ptr(); LANES];
+        for (pointer, lane) in pointers.iter_mut().zip(&mut lanes[..live]) {
+            *pointer = lane.rest.as_ptr();
             lane.rest = &lane.rest[blocks * BLOCK..];
         }
-        while i < live {
+        // SAFETY: the token proves AVX-512F and BW; behind each pointer there are at least `blocks` blocks of a message.
+        unsafe { compress_lanes(&mut columns, &pointers, blocks) };
+        for i in (0..live).rev() {
             if lanes[i].rest.len() < BLOCK {
                 states[lanes[i].message] = columns.get(i);
                 live -= 1;
-                lanes.swap(i, live);
-                columns.copy(live, i);
-            } else {
-                i += 1;
+                if i != live {
+                    lanes[i] = lanes[live];
+                    columns.copy(live, i);
+                }
             }
         }
     }
@@ -129,16 +128,27 @@ macro_rules! twenty_rounds {
     };
 }
 
+/// Takes `blocks` blocks into every lane.
+///
 /// # Safety
-/// Each pointer must be valid for reading `blocks` blocks.
+/// So many blocks must be readable behind each pointer.
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn compress_lanes(states: &mut States, messages: &[*const u8; LANES], blocks: usize) {
     let rows = &mut states.0;
-    // SAFETY: a row is as long as a vector.
-    let mut state: [__m512i; 5] = std::array::from_fn(|i| unsafe { _mm512_loadu_si512(rows[i].as_ptr().cast()) });
+    let zero = _mm512_setzero_si512();
+    // Loops and not `array::from_fn`, into which a closure would not be inlined for lack of the target feature there.
+    let mut state = [zero; 5];
+    for (word, row) in state.iter_mut().zip(&*rows) {
+        // SAFETY: a row is as long as a vector.
+        *word = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
+    }
     for block in 0..blocks {
-        // SAFETY: the caller's promise.
-        let mut w = transpose(std::array::from_fn(|i| unsafe { _mm512_loadu_si512(messages[i].add(block * BLOCK).cast()) }));
+        let mut w = [zero; LANES];
+        for (row, message) in w.iter_mut().zip(messages) {
+            // SAFETY: the caller's promise.
+            *row = unsafe { _mm512_loadu_si512(message.add(block * BLOCK).cast()) };
+        }
+        let mut w = transpose(w);
         let [mut a, mut b, mut c, mut d, mut e] = state;
         // Choose, parity, majority, parity: FIPS 180-4 section 4.1.1; the constants: section 4.2.1.
         twenty_rounds!(0xca, 0x5a827999, w, 0, a b c d e);
