@@ -3,14 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use zeroize::Zeroize;
-
 use super::Avx512;
+use super::aes::{BLOCK, RoundKeys};
 use crate::Packet;
 
 // Vectors are put into arrays by loops: a closure given to `array::from_fn` would not be inlined, for lack of the target feature there.
 
-const BLOCK: usize = 16;
 /// Blocks in a vector.
 const WIDTH: usize = 4;
 /// Packets encrypted at once. Thirty-two were no faster (Zen 5), and much slower when their distance in the arena is a multiple of 2 KiB: so many lines of the
@@ -18,16 +16,6 @@ const WIDTH: usize = 4;
 const LANES: usize = 16;
 /// Vectors of a packet decrypted at once, which cover the latency of an AES round.
 const DEPTH: usize = 8;
-
-/// Round keys of AES-256, the longest.
-const ROUND_KEYS_MAX: usize = 15;
-
-/// The round keys of a packet's direction, in the order of their use.
-struct RoundKeys {
-    keys: [[u8; BLOCK]; ROUND_KEYS_MAX],
-    /// 11, 13 or 15.
-    count: usize,
-}
 
 /// The sending side of AES-CBC.
 pub(crate) struct CbcEncryptor {
@@ -49,7 +37,7 @@ impl CbcEncryptor {
 
     /// Encrypts each span in place: an IV, which stays as it is, and whole blocks.
     pub(crate) fn encrypt(&self, arena: &mut [u8], spans: &[Packet]) {
-        match self.keys.count {
+        match self.keys.count() {
             11 => encrypt::<11>(self.token, &self.keys, arena, spans),
             13 => encrypt::<13>(self.token, &self.keys, arena, spans),
             _ => encrypt::<15>(self.token, &self.keys, arena, spans),
@@ -71,7 +59,7 @@ impl CbcDecryptor {
         for span in spans {
             let bytes = &mut arena[span.range()];
             // SAFETY: the token proves the features.
-            match self.keys.count {
+            match self.keys.count() {
                 11 => unsafe { decrypt::<11>(&self.keys, bytes) },
                 13 => unsafe { decrypt::<13>(&self.keys, bytes) },
                 _ => unsafe { decrypt::<15>(&self.keys, bytes) },
@@ -263,87 +251,5 @@ unsafe fn decrypt_vectors<const RK: usize, const VECTORS: usize>(keys: &[__m512i
         let plain = _mm512_xor_si512(_mm512_aesdeclast_epi128(text[v], keys[RK - 1]), before[v]);
         // SAFETY: the caller's promise.
         unsafe { _mm512_mask_storeu_epi64(vector(v).cast(), mask, plain) };
-    }
-}
-
-impl RoundKeys {
-    /// The key schedule of FIPS 197 section 5.2; `None` if the key's length is not one of AES.
-    fn new(_: Avx512, key: &[u8]) -> Option<Box<Self>> {
-        let count = match key.len() {
-            16 => 11,
-            24 => 13,
-            32 => 15,
-            _ => return None,
-        };
-        let mut this = Box::new(Self { keys: [[0; BLOCK]; ROUND_KEYS_MAX], count });
-        // SAFETY: the token proves AES-NI.
-        unsafe { expand(key, this.keys.as_flattened_mut()) };
-        Some(this)
-    }
-
-    /// Turns keys for encryption into those of the equivalent inverse cipher (FIPS 197 section 5.3.5).
-    fn invert(&mut self, _: Avx512) {
-        let last = self.count - 1;
-        self.keys[..=last].reverse();
-        for key in &mut self.keys[1..last] {
-            // SAFETY: the token proves AES-NI; key and vector have 16 bytes.
-            unsafe { inverse_mix_columns(key) };
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn broadcast<const RK: usize>(&self) -> [__m512i; RK] {
-        let mut keys = [_mm512_setzero_si512(); RK];
-        for (vector, key) in keys.iter_mut().zip(&self.keys) {
-            // SAFETY: key and vector have 16 bytes.
-            *vector = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(key.as_ptr().cast()) });
-        }
-        keys
-    }
-}
-
-impl Drop for RoundKeys {
-    fn drop(&mut self) {
-        self.keys.zeroize();
-    }
-}
-
-/// Fills `out` beyond what the key needs; the rest is not used.
-#[target_feature(enable = "aes")]
-fn expand(key: &[u8], out: &mut [u8]) {
-    let words = key.len() / 4;
-    out[..key.len()].copy_from_slice(key);
-    let mut rcon = 1_u8;
-    for i in words..out.len() / 4 {
-        let mut word = [0; 4];
-        word.copy_from_slice(&out[4 * i - 4..4 * i]);
-        if i % words == 0 {
-            word = substitute(word);
-            word.rotate_left(1);
-            word[0] ^= rcon;
-            rcon = rcon << 1 ^ if rcon & 0x80 == 0 { 0 } else { 0x1b };
-        } else if words > 6 && i % words == 4 {
-            word = substitute(word);
-        }
-        for (j, byte) in word.into_iter().enumerate() {
-            out[4 * i + j] = out[4 * (i - words) + j] ^ byte;
-        }
-    }
-}
-
-/// SubWord, by an instruction rather than a table whose cache lines could be watched.
-#[target_feature(enable = "aes")]
-fn substitute(word: [u8; 4]) -> [u8; 4] {
-    let word = _mm_set1_epi32(i32::from_ne_bytes(word));
-    _mm_cvtsi128_si32(_mm_aeskeygenassist_si128::<0>(word)).to_ne_bytes()
-}
-
-#[target_feature(enable = "aes")]
-fn inverse_mix_columns(key: &mut [u8; BLOCK]) {
-    // SAFETY: key and vector have 16 bytes.
-    unsafe {
-        let mixed = _mm_aesimc_si128(_mm_loadu_si128(key.as_ptr().cast()));
-        _mm_storeu_si128(key.as_mut_ptr().cast(), mixed);
     }
 }

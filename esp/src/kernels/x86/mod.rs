@@ -3,12 +3,15 @@
 //! `unsafe` is needed for two things only: to call code compiled for instructions that not every processor has, which the [`Avx512`] token allows, and to
 //! read and write vectors in the arena where slices would cost a bounds check per block.
 
+mod aes;
 mod cbc;
+mod gcm;
 mod sha1;
 
 use std::arch::is_x86_feature_detected;
 
 pub(crate) use self::cbc::{CbcDecryptor, CbcEncryptor};
+pub(crate) use self::gcm::Gcm;
 
 /// Proof that the processor has every instruction used here. It cannot be made but by looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +24,7 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("aes")
             && is_x86_feature_detected!("vaes")
+            && is_x86_feature_detected!("pclmulqdq")
             && is_x86_feature_detected!("vpclmulqdq");
         found.then_some(Self(()))
     }
