@@ -48,6 +48,10 @@ impl Hmac {
             (Key::Sha1(key), Choice::Avx512(token)) => {
                 key.compute_together(arena, spans, icvs, |states, messages| token.sha1(states, messages))
             }
+            #[cfg(target_arch = "x86_64")]
+            (Key::Sha256(key), Choice::Avx512(token)) => {
+                key.compute_together(arena, spans, icvs, |states, messages| token.sha256(states, messages))
+            }
             (Key::Md5(key), _) => key.compute_apart(arena, spans, icvs),
             (Key::Sha1(key), _) => key.compute_apart(arena, spans, icvs),
             (Key::Sha256(key), _) => key.compute_apart(arena, spans, icvs),

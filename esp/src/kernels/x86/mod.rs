@@ -6,7 +6,9 @@
 mod aes;
 mod cbc;
 mod gcm;
+mod lanes;
 mod sha1;
+mod sha256;
 
 use std::arch::is_x86_feature_detected;
 
@@ -32,5 +34,10 @@ impl Avx512 {
     /// As `Sha1::absorb` for each state and message, several at once. Messages are whole blocks.
     pub(crate) fn sha1(self, states: &mut [[u32; 5]], messages: &[&[u8]]) {
         sha1::compress(self, states, messages);
+    }
+
+    /// As `Sha256::absorb`, likewise.
+    pub(crate) fn sha256(self, states: &mut [[u32; 8]], messages: &[&[u8]]) {
+        sha256::compress(self, states, messages);
     }
 }
