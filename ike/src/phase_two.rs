@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::RngExt as _;
-
 use crate::connection::Connection;
 use crate::error::{Error, NotNow};
 use crate::event::{ChildSaId, DeleteReason, Event, Failure, Role};
@@ -35,13 +33,7 @@ impl Connection {
         if established.quick.len() >= MAX_QUICK_MODES {
             return;
         }
-        let message_id = loop {
-            let message_id = shared.rng.random_range(1..=u32::MAX);
-            if !established.quick.contains_key(&message_id) && !established.seen.contains(message_id) {
-                break message_id;
-            }
-        };
-        established.seen.insert(message_id);
+        let message_id = established.new_message_id(&mut shared.rng);
         let spi_in = shared.new_spi();
         let (state, message1) = ExpectMessage2::begin(&established.sa, &mut shared.rng, config, (child, selectors), message_id, spi_in);
         shared.send(path, &message1);
@@ -174,11 +166,11 @@ impl Connection {
     /// Tells the peer why its quick mode goes no further, under the ISAKMP SA.
     fn refuse_quick_mode(&mut self, shared: &mut Shared, index: usize, error: &Error, spi: Option<u32>) -> Option<Vec<u8>> {
         let notify_type = failure::notification(error)?;
-        let session = self.sessions.get(index)?;
-        let sa = &session.established()?.sa;
+        let session = self.sessions.get_mut(index)?;
+        let path = session.path;
         let body = informational::esp_notification(notify_type, spi);
-        let message = informational::message(&sa.protection, &sa.iv, &mut shared.rng, PayloadType::NOTIFY, body);
-        shared.send(session.path, &message);
+        let message = session.established_mut()?.say(&mut shared.rng, PayloadType::NOTIFY, body);
+        shared.send(path, &message);
         Some(message)
     }
 

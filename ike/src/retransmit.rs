@@ -28,11 +28,6 @@ impl Ladder {
         self.step += 1;
         Some(Duration::from_millis(seconds * rng.random_range(1020..1100)))
     }
-
-    /// How many times the message has been sent.
-    pub(crate) fn sent(&self) -> usize {
-        self.step
-    }
 }
 
 /// A message that has been answered, with its answer.
@@ -53,6 +48,11 @@ impl Answered {
     /// Whether this is the message that was answered, byte for byte.
     pub(crate) fn is(&self, datagram: &[u8]) -> bool {
         self.request == datagram
+    }
+
+    /// Whether this is the answer, byte for byte.
+    pub(crate) fn answer_is(&self, datagram: &[u8]) -> bool {
+        self.answer == datagram
     }
 
     /// The same bytes again, unless they were sent too often: twice in all to a peer that has not returned our cookie, else once a second.
@@ -79,7 +79,7 @@ mod tests {
         let mut rng = StdRng::from_seed([1; 32]);
         let mut ladder = Ladder::default();
         let waits: Vec<_> = std::iter::from_fn(|| ladder.next_wait(&mut rng)).collect();
-        assert_eq!(waits.len(), ladder.sent());
+        assert_eq!(waits.len(), STEPS.len());
         assert!(waits.iter().all(|&wait| wait > REPEAT_INTERVAL));
         let total: Duration = waits.iter().sum();
         assert!((Duration::from_secs(27)..Duration::from_secs(30)).contains(&total), "{total:?}");
