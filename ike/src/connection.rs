@@ -222,7 +222,9 @@ impl Connection {
         for id in silent {
             self.drop_session(shared, id, DeleteReason::PeerDead);
         }
+        // The peer will drop every pair it has with us, so every child needs a new one, also those that have just been renewed.
         self.announce_contact = true;
+        self.want_all();
         self.backoff.reset();
         self.reconcile(shared, now);
     }
@@ -334,13 +336,13 @@ impl Connection {
         self.needs.iter().enumerate().filter(lacks).map(|(child, _)| child).collect()
     }
 
-    /// The newest ISAKMP SA that is not on its way out, before those one that the peer surely has.
+    /// The newest ISAKMP SA that is not on its way out; one that the peer surely has comes before one that it may have lost.
     pub(crate) fn usable_session(&self) -> Option<(SessionId, Instant, Role)> {
         let usable = |session: &Session| {
             let established = session.established().filter(|established| !established.retiring)?;
-            Some((established.confirmed, session.id, established.since, session.role))
+            Some(((!established.doubtful, established.confirmed), session.id, established.since, session.role))
         };
-        let (_, id, since, role) = self.sessions.iter().filter_map(usable).max_by_key(|&(confirmed, id, ..)| (confirmed, id))?;
+        let (_, id, since, role) = self.sessions.iter().filter_map(usable).max_by_key(|&(trust, id, ..)| (trust, id))?;
         Some((id, since, role))
     }
 

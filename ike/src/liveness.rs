@@ -75,6 +75,7 @@ impl Connection {
         if let Some(established) = session.established_mut() {
             established.seen.insert(message_id);
             established.confirmed = true;
+            established.doubtful = false;
         }
         let id = session.id;
         self.proof_of_life(shared, now);
@@ -191,6 +192,7 @@ impl Connection {
         self.proof_of_life(shared, now);
         if let Some(established) = self.sessions.get_mut(index).and_then(Session::established_mut) {
             established.confirmed = true;
+            established.doubtful = false;
         }
         self.moved(shared, received.path);
     }

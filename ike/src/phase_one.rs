@@ -401,6 +401,7 @@ impl Connection {
             dpd_received: None,
             retiring: false,
             confirmed: role == Role::Initiator,
+            doubtful: false,
         };
         let info = established.info(path);
         session.state = State::Established(Box::new(established));
@@ -450,6 +451,7 @@ impl Connection {
             shared.timers.stop(Timer::IsakmpRekey(self.id, old));
             shared.timers.set(Timer::IsakmpExpire(self.id, old), now + RETIREMENT);
         }
+        self.leave_doubtful_sessions(shared);
     }
 
     fn bound_sessions(&mut self, shared: &mut Shared, now: Instant) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Replacement};
 use crate::error::{Error, NotNow};
 use crate::event::{ChildSaId, DeleteReason, Event, Failure, Role};
 use crate::failure::{self, Stage};
@@ -19,6 +19,8 @@ use crate::wire::{NotifyType, PayloadType};
 
 /// How long a finished exchange answers repetitions.
 const REMEMBERED: Duration = Duration::from_secs(60);
+/// Message 1 has been sent so often, over 7 s, without an answer: the ISAKMP SA is in doubt.
+const DOUBT_AFTER: usize = 4;
 /// Quick modes of one ISAKMP SA that are remembered, finished ones included.
 const MAX_QUICK_MODES: usize = 128;
 
@@ -220,6 +222,10 @@ impl Connection {
         if let Some(wait) = pending.ladder.next_wait(&mut shared.rng) {
             shared.send(path, &pending.message);
             shared.timers.set(Timer::QuickMode(self.id, id, message_id), now + wait);
+            if pair.is_none() && pending.ladder.sent() == DOUBT_AFTER {
+                established.doubtful = true;
+                self.look_for_another_session(shared, now);
+            }
             return;
         }
         match pair {
@@ -235,6 +241,32 @@ impl Connection {
             }
         }
         self.reconcile(shared, now);
+    }
+
+    /// An ISAKMP SA that does not answer may be one that the peer has lost: quick modes move to another one, which is made if there is none.
+    /// The unanswered ones go on until then.
+    fn look_for_another_session(&mut self, shared: &mut Shared, now: Instant) {
+        let trusted = |session: &Session| session.established().is_some_and(|established| !established.retiring && !established.doubtful);
+        if self.sessions.iter().any(trusted) {
+            self.leave_doubtful_sessions(shared);
+        } else if self.replacement == Replacement::No {
+            self.replacement = Replacement::Due;
+        }
+        self.reconcile(shared, now);
+    }
+
+    /// Drops the unanswered quick modes of doubtful ISAKMP SAs; what they were for is still needed.
+    pub(crate) fn leave_doubtful_sessions(&mut self, shared: &mut Shared) {
+        for session in &mut self.sessions {
+            let id = session.id;
+            let Some(established) = session.established_mut().filter(|established| established.doubtful) else { continue };
+            established.quick.retain(|&message_id, quick| {
+                let QuickMode::Initiator { state, .. } = quick else { return true };
+                shared.free_spi(state.spi_in());
+                shared.timers.stop(Timer::QuickMode(self.id, id, message_id));
+                false
+            });
+        }
     }
 
     /// Ends a quick mode of ours without success.

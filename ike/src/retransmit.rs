@@ -21,6 +21,11 @@ pub(crate) struct Ladder {
 }
 
 impl Ladder {
+    /// How many times the message has been sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.step
+    }
+
     /// How long to wait after the sending that happens now; `None` when nothing is left to wait for. A few per cent are added at random so that
     /// two ends that began together do not stay in step.
     pub(crate) fn next_wait(&mut self, rng: &mut (impl CryptoRng + ?Sized)) -> Option<Duration> {

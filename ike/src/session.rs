@@ -80,6 +80,8 @@ pub(crate) struct Established {
     pub(crate) retiring: bool,
     /// The peer has it too: it sent message 6, or something under it. Message 6 of ours may have been lost.
     pub(crate) confirmed: bool,
+    /// A quick mode of ours has been unanswered for long: the peer may have lost it.
+    pub(crate) doubtful: bool,
 }
 
 /// One quick mode.

@@ -57,13 +57,14 @@ fn run(seed: u64, b_start: Start) {
     let up = |pair: &Pair| (0..2).all(|child| agrees(pair, A, child) && agrees(pair, B, child));
     let took = pair.run_until(secs(100), up);
     assert!(took.is_some(), "seed {seed} {b_start:?}: {}", pair.story());
-    // And it stays so: rekeys follow one another without a gap.
-    let mut lost = 0;
-    for _ in 0..400 {
+    // A DELETE lost in the chaos leaves an ISAKMP SA that only one end has; the next rekey finds out. After that nothing is lost.
+    pair.run(secs(80));
+    let lost = (0..400).filter(|_| {
         pair.run(millis(250));
-        lost += usize::from(!pair.flows());
-    }
-    assert!(lost <= 4, "seed {seed} {b_start:?}: {lost} of 400 after the chaos: {}", pair.story());
+        !pair.flows()
+    });
+    let lost = lost.count();
+    assert_eq!(lost, 0, "seed {seed} {b_start:?}: {}", pair.story());
 }
 
 fn agrees(pair: &Pair, from: usize, child: usize) -> bool {

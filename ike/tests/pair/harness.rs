@@ -75,7 +75,6 @@ pub struct Installed {
     pub lifetime: Duration,
     pub transform: EspTransform,
     pub pfs: Option<Group>,
-    pub since: Instant,
     pub ready: bool,
 }
 
@@ -142,7 +141,6 @@ impl Side {
                     lifetime,
                     transform,
                     pfs,
-                    since: now,
                     ready: false,
                 };
                 assert!(keys.spi_in >= 0x100, "reserved SPI");
@@ -373,7 +371,7 @@ impl Pair {
             None => to.endpoint.esp_unknown_spi(self.now, CONN),
         }
         self.drain();
-        known_or(from, pair.spi_out, &self.sides[1 - from])
+        self.sides[1 - from].pairs.values().any(|other| other.spi_in == pair.spi_out)
     }
 
     /// Traffic flows both ways for every child.
@@ -408,11 +406,6 @@ impl Pair {
         lines.into_iter().map(|line| line.1 + "\n").collect()
     }
 
-    /// Datagrams sent so far, by exchange type, of one end.
-    pub fn count(&self, from: usize, exchange: u8) -> usize {
-        self.log.iter().filter(|datagram| datagram.from == from && datagram.exchange() == Some(exchange)).count()
-    }
-
     pub fn drops(&self, side: usize) -> BTreeMap<&'static str, u64> {
         self.sides[side].endpoint.drops().filter(|&(_, count)| count > 0).map(|(reason, count)| (reason.name(), count)).collect()
     }
@@ -420,8 +413,4 @@ impl Pair {
     pub fn spis(&self, side: usize) -> BTreeSet<u32> {
         self.sides[side].pairs.values().map(|pair| pair.spi_in).collect()
     }
-}
-
-fn known_or(_from: usize, spi: u32, to: &Side) -> bool {
-    to.pairs.values().any(|pair| pair.spi_in == spi)
 }

@@ -3,7 +3,6 @@
 use crate::harness::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tandem_ike::*;
 
 #[test]
 fn damaged_copy_of_each_message_leaves_the_exchange_as_it_was() {

@@ -45,16 +45,20 @@ fn initiator_rekeys_first_and_the_responder_only_if_it_does_not() {
     pair.run(secs(3500));
     assert_eq!(pair.sides[A].outbound(0).unwrap().role, Role::Initiator);
     assert_eq!(pair.sides[B].installed, 2);
-    // An initiator that never rekeys: it is passive now.
-    let a = ConnectionConfig { start: Start::OnTraffic, ..config };
-    let mut pair = Pair::new(a.clone(), b);
-    pair.act(A, |endpoint, now| endpoint.acquire(now, CONN, 0));
-    pair.run(secs(3));
-    pair.rule = Box::new(|datagram| {
-        if datagram.from == A && datagram.exchange() == Some(32) && datagram.number < 400 { Fate::Deliver } else { Fate::Deliver }
+    // An initiator whose quick modes do not get through from now on: the responder has to act.
+    let mut pair = Pair::up(config, b);
+    let mut begun_by_b = std::collections::BTreeSet::new();
+    pair.rule = Box::new(move |datagram| {
+        let message_id = datagram.message().get(20..24).unwrap_or_default().to_vec();
+        if datagram.from == B {
+            begun_by_b.insert(message_id);
+            return Fate::Deliver;
+        }
+        if datagram.exchange() == Some(32) && !begun_by_b.contains(&message_id) { Fate::Drop } else { Fate::Deliver }
     });
-    pair.run(secs(3580));
-    assert!(pair.sides[B].installed >= 2);
+    pair.run(secs(3560));
+    assert_eq!(pair.sides[B].outbound(0).unwrap().role, Role::Initiator);
+    assert_eq!(pair.sides[B].dead + pair.sides[A].dead, 0);
 }
 
 #[test]
