@@ -50,7 +50,10 @@ impl Endpoint {
 
     /// Closes a connection as [`close`](Self::close) does and forgets it.
     pub fn remove(&mut self, now: Instant, id: ConnectionId) {
-        self.close(now, id);
+        self.with(id, |connection, shared| {
+            connection.close(shared, now);
+            connection.drop_unfinished(shared, false);
+        });
         self.connections.remove(&id);
         self.by_address.retain(|_, owner| *owner != id);
     }

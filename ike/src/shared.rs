@@ -136,6 +136,11 @@ impl Shared {
         self.spis.get(&spi).copied().flatten()
     }
 
+    /// A message id for an exchange that no established SA keeps count of.
+    pub(crate) fn new_message_id(&mut self) -> u32 {
+        self.rng.random_range(1..=u32::MAX)
+    }
+
     /// A random part of `span`.
     pub(crate) fn jitter(&mut self, span: Duration) -> Duration {
         span.mul_f64(self.rng.random_range(0.0..1.0))
