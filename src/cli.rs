@@ -75,6 +75,11 @@ enum Command {
         /// The connection
         name: String,
     },
+    /// Read the configuration file again; what did not change keeps its SAs and loses no packet (SIGHUP does the same)
+    Reload {
+        #[command(flatten)]
+        target: Target,
+    },
     /// Show what happened
     Events {
         #[command(flatten)]
@@ -138,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Up { target, name } => target.socket().and_then(|socket| done(&socket, &Request::Up { connection: name })),
         Command::Down { target, name, all: _ } => down(&target, name),
         Command::Rekey { target, name } => target.socket().and_then(|socket| done(&socket, &Request::Rekey { connection: name })),
+        Command::Reload { target } => target.socket().and_then(|socket| done(&socket, &Request::Reload)),
         Command::Events { target, follow, json } => show_events(&target, follow, json),
         Command::Psk => psk::random().and_then(|key| print(&key)).map_err(Failure::from),
     };
@@ -169,7 +175,7 @@ fn run_gateway(path: &Path, format: LogFormat) -> Result<(), Failure> {
         LogFormat::Plain => subscriber.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
-    run::run(config).map_err(|error| Failure::Failed(error.to_string()))
+    run::run(config, path).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {

@@ -97,6 +97,27 @@ impl Connection {
         }
     }
 
+    /// Takes another configuration of the same connection; SAs are the negotiator's business. A health check that did not change goes on.
+    pub fn reconfigure(&mut self, config: config::Connection, echo_id: u16) {
+        let keeps_check = self.config.health_check == config.health_check;
+        if config.ike.start != self.config.ike.start {
+            self.wanted = config.ike.start == Start::Always;
+        }
+        for pair in &mut self.pairs {
+            let child = config.ike.children.iter().position(|c| *c == pair.facts().selectors);
+            if let Some(child) = child.filter(|&c| c != pair.inbound.child) {
+                pair.inbound = Arc::new(pair.inbound.renumbered(child));
+            }
+        }
+        let fresh = Self::new(config, echo_id);
+        self.end = fresh.end;
+        self.policy = fresh.policy;
+        self.config = fresh.config;
+        if !keeps_check {
+            self.health = fresh.health;
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.config.ike.name
@@ -109,7 +130,7 @@ impl Connection {
 
     /// The pair that packets of this child leave by: the one that became ready last.
     pub fn newest(&self, child: usize) -> Option<&SaPair> {
-        self.pairs.iter().filter(|p| p.facts().child == child && p.ready.is_some()).max_by_key(|p| p.ready)
+        self.pairs.iter().filter(|p| p.inbound.child == child && p.ready.is_some()).max_by_key(|p| p.ready)
     }
 
     /// The pair that became ready last, of any child.

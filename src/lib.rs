@@ -24,6 +24,7 @@ pub mod log;
 pub mod policy;
 pub mod probe;
 pub mod psk;
+pub mod reload;
 pub mod routing;
 pub mod run;
 pub mod sadb;

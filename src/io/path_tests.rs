@@ -91,7 +91,6 @@ fn tables(first: bool, path: OuterPath) -> Tables {
     let facts = Arc::new(SaFacts {
         id: ChildSaId(1),
         connection: 0,
-        child: 0,
         selectors,
         spi_in,
         spi_out,
@@ -107,7 +106,7 @@ fn tables(first: bool, path: OuterPath) -> Tables {
             counters: Arc::default(),
         }],
         routes: vec![RouteEntry { destination: selectors.remote.net, connection: 0 }],
-        inbound: vec![Arc::new(InboundEntry { facts, sa: Handover::new(inbound), in_udp })],
+        inbound: vec![Arc::new(InboundEntry { facts, sa: Handover::new(inbound), child: 0, in_udp })],
         echoes: vec![ECHO],
         icmp_source: None,
     }
