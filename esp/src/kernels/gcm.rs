@@ -4,9 +4,9 @@ use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::{AeadCore, AeadInOut, Aes128Gcm, Aes256Gcm, KeyInit, Tag};
 use zeroize::Zeroizing;
 
+use super::Kernel;
 #[cfg(target_arch = "x86_64")]
-use super::x86;
-use super::{Choice, Kernel};
+use super::{Choice, x86};
 use crate::suite::{HEADER_LEN, SALT_LEN};
 use crate::{Cipher, Packet};
 

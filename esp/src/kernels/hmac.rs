@@ -2,8 +2,10 @@
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::Kernel;
 use super::hash::{Hash, Md5, Sha1, Sha256, Sha384, Sha512};
-use super::{CHUNK, Choice, Kernel};
+#[cfg(target_arch = "x86_64")]
+use super::{CHUNK, Choice};
 use crate::{Integrity, Packet};
 
 /// Bytes of the longest ICV (HMAC-SHA-512-256).
@@ -98,6 +100,7 @@ impl<H: Hash> HmacKey<H> {
     }
 
     /// Several packets side by side: `absorb` takes whole blocks, one message for each state.
+    #[cfg(target_arch = "x86_64")]
     fn compute_together(&self, arena: &[u8], spans: &[Packet], icvs: &mut [Icv], absorb: impl Fn(&mut [H::State], &[&[u8]])) {
         for (spans, icvs) in spans.chunks(CHUNK).zip(icvs.chunks_mut(CHUNK)) {
             let mut states = [self.inner; CHUNK];
