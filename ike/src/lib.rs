@@ -48,5 +48,7 @@ pub mod wire;
 pub use config::{ConnectionConfig, ConnectionId, Dpd, Identity, NatTraversal, ProxyIdentity, Psk, Start, TrafficSelectors};
 pub use endpoint::Endpoint;
 pub use error::DropReason;
-pub use event::{ChildKeys, ChildSaId, Code, DeleteReason, Direction, Encapsulation, Event, Failure, IkeSaInfo, NatStatus, Role, Transmit};
+pub use event::{
+    ChildKeys, ChildSaId, Code, DeleteReason, Direction, Encapsulation, Event, Failure, IkeKey, IkeSaInfo, NatStatus, Role, Transmit,
+};
 pub use proposal::{EncryptionAlgorithm, EspProposal, EspTransform, Group, HashAlgorithm, IkeProposal, IntegrityAlgorithm, UnknownName};

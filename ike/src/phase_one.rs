@@ -404,6 +404,7 @@ impl Connection {
             doubtful: false,
         };
         let info = established.info(path);
+        let logged = shared.logs_keys.then(|| established.sa.protection.logged_key());
         session.state = State::Established(Box::new(established));
 
         match key {
@@ -416,6 +417,9 @@ impl Connection {
             self.initial_contact(shared, started, id);
         }
         shared.emit(Event::IkeEstablished { connection: self.id, info });
+        if let Some(key) = logged {
+            shared.emit(Event::IkeKey { connection: self.id, key });
+        }
         if role == Role::Initiator {
             self.drop_unfinished(shared, true);
             self.retire_sessions(shared, now, started, id);
