@@ -391,7 +391,7 @@ impl Connection {
             shared.timers.set(Timer::IsakmpRekey(self.id, id), at);
         }
         shared.timers.set(Timer::IsakmpExpire(self.id, id), now + sa.lifetime);
-        let (initial_contact, key, path) = (sa.initial_contact, sa.key, session.path);
+        let (initial_contact, key, path, remark) = (sa.initial_contact, sa.key, session.path, sa.lifetime_remark.clone());
         let established = Established {
             sa,
             since: now,
@@ -416,6 +416,9 @@ impl Connection {
             self.initial_contact(shared, started, id);
         }
         shared.emit(Event::IkeEstablished { connection: self.id, info });
+        if let Some(message) = remark {
+            shared.emit(Event::Warning { connection: self.id, message });
+        }
         if role == Role::Initiator {
             self.drop_unfinished(shared, true);
             self.retire_sessions(shared, now, started, id);
