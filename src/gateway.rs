@@ -447,6 +447,15 @@ impl Gateway {
         let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
             self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
         });
+        if can_leave && !connection.can_leave {
+            // A track that judges this path need not wait for its next turn.
+            let negative = |p: &&mut Probed| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative;
+            for probed in self.tracks.iter_mut().filter(negative) {
+                probed.track.start(now);
+            }
+        }
+        self.connections[index].can_leave = can_leave;
+        let connection = &self.connections[index];
         let path_up = can_leave && !probe_says_no;
         let was_up = connection.path_up;
         if path_up == was_up {
@@ -463,14 +472,6 @@ impl Gateway {
         }
         self.connections[index].path_mtu = None;
         self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
-        if can_leave {
-            // A track that judges this path need not wait for its next turn.
-            for probed in
-                self.tracks.iter_mut().filter(|p| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative)
-            {
-                probed.track.start(now);
-            }
-        }
         self.prove_again(now, index);
     }
 
