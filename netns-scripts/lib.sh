@@ -173,6 +173,7 @@ cleanup() {
     trap - EXIT ERR
     set +e
     if (( status != 0 )); then evidence; fi
+    exec 2>/dev/null    # bash tells of every job that dies by a signal
     for name in "${!PIDS[@]}"; do kill -TERM "${PIDS[$name]}" 2>/dev/null; done
     for host in "${HOSTS[@]}"; do
         [[ -e /run/netns/$PREFIX$host ]] || continue
