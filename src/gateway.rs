@@ -25,6 +25,7 @@ use crate::events::{Event, Kind};
 use crate::handoff;
 use crate::icmp;
 use crate::io::machine::Machine;
+use crate::keylog::Keys;
 use crate::routing::{self, Decision};
 use crate::sadb::{EchoEntry, Inject, Notice, OuterPath, Tables};
 use crate::stats::Drops;
@@ -83,6 +84,8 @@ pub enum Output {
     },
     /// An echo leaves through a tunnel.
     Inject(Inject),
+    /// Keys for the key log; only after [`Gateway::log_keys`].
+    Keys(Keys),
     /// Something to tell people.
     Event(Event),
 }
@@ -110,6 +113,7 @@ pub struct Gateway {
     stale: bool,
     /// The last ICMP identifier given to a track or health check. They are consecutive, so that no two of our echoes share one.
     last_echo_id: u16,
+    logs_keys: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -150,8 +154,15 @@ impl Gateway {
             mtu,
             stale: true,
             last_echo_id,
+            logs_keys: false,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// From now on hands out the keys of every SA, for a key log.
+    pub fn log_keys(&mut self) {
+        self.logs_keys = true;
+        self.ike.log_keys();
     }
 
     /// Begins: tracks probe, and connections with `start = "always"` negotiate.
@@ -436,6 +447,15 @@ impl Gateway {
         let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
             self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
         });
+        if can_leave && !connection.can_leave {
+            // A track that judges this path need not wait for its next turn.
+            let negative = |p: &&mut Probed| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative;
+            for probed in self.tracks.iter_mut().filter(negative) {
+                probed.track.start(now);
+            }
+        }
+        self.connections[index].can_leave = can_leave;
+        let connection = &self.connections[index];
         let path_up = can_leave && !probe_says_no;
         let was_up = connection.path_up;
         if path_up == was_up {
@@ -452,14 +472,6 @@ impl Gateway {
         }
         self.connections[index].path_mtu = None;
         self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
-        if can_leave {
-            // A track that judges this path need not wait for its next turn.
-            for probed in
-                self.tracks.iter_mut().filter(|p| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative)
-            {
-                probed.track.start(now);
-            }
-        }
         self.prove_again(now, index);
     }
 
@@ -616,6 +628,7 @@ impl Gateway {
                 c.quick_mode_failed = false;
                 self.tell(connection, Kind::IkeEstablished, message);
             }
+            IkeEvent::IkeKey { key, .. } => self.outputs.push_back(Output::Keys(Keys::ike(key.initiator_cookie, &key.key))),
             IkeEvent::IkeClosed { connection, reason } => {
                 if let Some((_, stands)) = self.connections.get_mut(index(connection)).and_then(|c| c.ike_sa.as_mut()) {
                     *stands = false;
@@ -682,7 +695,11 @@ impl Gateway {
         let Some(c) = self.connections.get(index(connection)) else { return };
         let path = handoff::outer_path(encapsulation, c.config.ike.local, c.config.ike.remote);
         let (outer_mtu, replay_window) = (self.path_mtu(c) as usize, c.config.replay_window);
+        let (local, remote) = path.addresses();
         let made = handoff::suite(transform).and_then(|suite| {
+            if self.logs_keys {
+                self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
+            }
             let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
             handoff::entries(new, keys, &mut self.rng)
         });

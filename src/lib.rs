@@ -20,6 +20,7 @@ pub mod health;
 pub mod icmp;
 pub mod io;
 pub mod ip;
+pub mod keylog;
 pub mod log;
 pub mod policy;
 pub mod probe;

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -30,6 +30,7 @@ use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets, path_mtu};
 use crate::io::tun::{Tun, TunError};
 use crate::io::worker::{Notices, PacketThreads, WorkerError};
 use crate::io::{caps, clock};
+use crate::keylog::KeyLog;
 use crate::log::Log;
 use crate::reload;
 use crate::sadb::Notice;
@@ -60,24 +61,35 @@ pub enum RunError {
     Worker(#[from] WorkerError),
     #[error("cannot open the probe of track {track}: {source}")]
     Probe { track: u32, source: io::Error },
+    #[error("cannot log keys: {0}")]
+    KeyLog(#[source] io::Error),
     #[error(transparent)]
     System(#[from] io::Error),
     #[error("the system has no randomness: {0}")]
     Randomness(rand::rngs::SysError),
 }
 
+/// What the command line says of a run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file, to be read again by a reload.
+    pub config: PathBuf,
+    /// Where keys are logged, if they are.
+    pub keylog: Option<PathBuf>,
+}
+
 /// Runs the gateway until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// If it cannot start, or cannot go on.
-pub fn run(config: Config, file: &Path) -> Result<(), RunError> {
+pub fn run(config: Config, options: &Options) -> Result<(), RunError> {
     caps::check()?;
     let control = ControlSocket::bind(&config.gateway.control)?;
     // Before the first thread, for capabilities belong to threads.
     caps::keep_only_needed()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut running = Running::start(config, file, &control).await?;
+        let mut running = Running::start(config, options, &control).await?;
         let outcome = running.go_on().await;
         running.stop().await;
         outcome
@@ -110,10 +122,11 @@ struct Running {
     followers: broadcast::Sender<TimedEvent>,
     history: VecDeque<TimedEvent>,
     log: Log,
+    keylog: Option<KeyLog>,
 }
 
 impl Running {
-    async fn start(config: Config, file: &Path, control: &ControlSocket) -> Result<Self, RunError> {
+    async fn start(config: Config, options: &Options, control: &ControlSocket) -> Result<Self, RunError> {
         let mut seed = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(RunError::Randomness)?;
         let now = clock::now();
@@ -148,10 +161,11 @@ impl Running {
         let listener = tokio::net::UnixListener::from_std(control.listener()?)?;
         tokio::spawn(control::serve(listener, command_sink, followers.clone()));
 
+        let keylog = options.keylog.as_deref().map(KeyLog::open).transpose().map_err(RunError::KeyLog)?;
         let (history, log) = (VecDeque::with_capacity(HISTORY), Log::default());
         let mut running = Self {
             gateway,
-            file: file.to_owned(),
+            file: options.config.clone(),
             ends,
             machine,
             watcher,
@@ -169,7 +183,13 @@ impl Running {
             followers,
             history,
             log,
+            keylog,
         };
+        if let Some(directory) = &options.keylog {
+            running.gateway.log_keys();
+            let warning = format!("keys are logged to {}: whoever reads it can read the traffic", directory.display());
+            running.tell(Event::new(Kind::Warning, warning));
+        }
         running.keep_underlays().await;
         running.gateway.start(now, running.machine.clone());
         for warning in running.gateway.config().warnings.clone() {
@@ -241,6 +261,11 @@ impl Running {
                 Output::Inject(inject) => {
                     if !self.threads.inject(inject) {
                         tracing::debug!("an echo was not sent: the outbound thread is busy");
+                    }
+                }
+                Output::Keys(keys) => {
+                    if let Some(Err(error)) = self.keylog.as_mut().map(|keylog| keylog.write(&keys)) {
+                        tracing::warn!(%error, "keys were not logged");
                     }
                 }
                 Output::Event(event) => self.tell(event),
