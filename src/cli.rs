@@ -32,6 +32,9 @@ enum Command {
         /// How the log is written to standard error
         #[arg(long, value_enum, default_value = "plain")]
         log_format: LogFormat,
+        /// Log the keys of every SA in Wireshark's files: whoever reads the directory can read the traffic
+        #[arg(long, value_name = "DIR")]
+        keylog: Option<PathBuf>,
     },
     /// Check a configuration file and say what it means
     Check {
@@ -74,6 +77,11 @@ enum Command {
         target: Target,
         /// The connection
         name: String,
+    },
+    /// Read the configuration file again; what did not change keeps its SAs and loses no packet (SIGHUP does the same)
+    Reload {
+        #[command(flatten)]
+        target: Target,
     },
     /// Show what happened
     Events {
@@ -132,12 +140,13 @@ impl From<io::Error> for Failure {
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Run { config, log_format } => run_gateway(&config, log_format),
+        Command::Run { config, log_format, keylog } => run_gateway(run::Options { config, keylog }, log_format),
         Command::Check { config } => check_file(&config),
         Command::Status { target, json, watch } => show_status(&target, json, watch),
         Command::Up { target, name } => target.socket().and_then(|socket| done(&socket, &Request::Up { connection: name })),
         Command::Down { target, name, all: _ } => down(&target, name),
         Command::Rekey { target, name } => target.socket().and_then(|socket| done(&socket, &Request::Rekey { connection: name })),
+        Command::Reload { target } => target.socket().and_then(|socket| done(&socket, &Request::Reload)),
         Command::Events { target, follow, json } => show_events(&target, follow, json),
         Command::Psk => psk::random().and_then(|key| print(&key)).map_err(Failure::from),
     };
@@ -161,15 +170,15 @@ fn print(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text.trim_end())
 }
 
-fn run_gateway(path: &Path, format: LogFormat) -> Result<(), Failure> {
-    let config = load(path)?;
+fn run_gateway(options: run::Options, format: LogFormat) -> Result<(), Failure> {
+    let config = load(&options.config)?;
     let filter = tracing_subscriber::EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| "info".into());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     match format {
         LogFormat::Plain => subscriber.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
-    run::run(config).map_err(|error| Failure::Failed(error.to_string()))
+    run::run(config, &options).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {

@@ -64,6 +64,8 @@ pub struct Connection {
     pub ready_count: u64,
     /// Whether it should be up: from the start if it says `always`, later by `tandem up` and `tandem down`.
     pub wanted: bool,
+    /// Whether its link is up and its address there.
+    pub can_leave: bool,
     /// Whether its packets can leave: link up, address present, and no probe outside the tunnel says otherwise.
     pub path_up: bool,
     /// The MTU that a router on the way has asked for, in bytes, if it is less than the link's.
@@ -88,12 +90,34 @@ impl Connection {
             pairs: Vec::new(),
             ready_count: 0,
             wanted: config.ike.start == Start::Always,
+            can_leave: false,
             path_up: false,
             path_mtu: None,
             health: config.health_check.map(|check| (Health::new(check), echo_id)),
             last_error: None,
             packets_seen: 0,
             config,
+        }
+    }
+
+    /// Takes another configuration of the same connection; SAs are the negotiator's business. A health check that did not change goes on.
+    pub fn reconfigure(&mut self, config: config::Connection, echo_id: u16) {
+        let keeps_check = self.config.health_check == config.health_check;
+        if config.ike.start != self.config.ike.start {
+            self.wanted = config.ike.start == Start::Always;
+        }
+        for pair in &mut self.pairs {
+            let child = config.ike.children.iter().position(|c| *c == pair.facts().selectors);
+            if let Some(child) = child.filter(|&c| c != pair.inbound.child) {
+                pair.inbound = Arc::new(pair.inbound.renumbered(child));
+            }
+        }
+        let fresh = Self::new(config, echo_id);
+        self.end = fresh.end;
+        self.policy = fresh.policy;
+        self.config = fresh.config;
+        if !keeps_check {
+            self.health = fresh.health;
         }
     }
 
@@ -109,7 +133,7 @@ impl Connection {
 
     /// The pair that packets of this child leave by: the one that became ready last.
     pub fn newest(&self, child: usize) -> Option<&SaPair> {
-        self.pairs.iter().filter(|p| p.facts().child == child && p.ready.is_some()).max_by_key(|p| p.ready)
+        self.pairs.iter().filter(|p| p.inbound.child == child && p.ready.is_some()).max_by_key(|p| p.ready)
     }
 
     /// The pair that became ready last, of any child.

@@ -44,6 +44,8 @@ pub enum Request {
         /// Its name.
         connection: String,
     },
+    /// Read the configuration file again and apply the difference.
+    Reload,
     /// The events kept so far, and with `follow` those to come.
     Events {
         /// Whether to go on.
@@ -147,7 +149,11 @@ async fn serve_client(stream: UnixStream, commands: mpsc::Sender<Command>, mut e
     let peer = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.into_split();
     if peer != rustix::process::geteuid().as_raw() {
-        return send(&mut writer, &Response::Refused { message: format!("only the owner of this gateway may control it, not user {peer}") }).await;
+        return send(
+            &mut writer,
+            &Response::Refused { message: format!("only the owner of this gateway may control it, not user {peer}") },
+        )
+        .await;
     }
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
@@ -194,7 +200,9 @@ async fn outcome(connection: &str, mut events: broadcast::Receiver<TimedEvent>) 
             Ok(Err(broadcast::error::RecvError::Closed)) => return Response::Refused { message: "the gateway ends".to_owned() },
             Err(_) => {
                 let seconds = UP_PATIENCE.as_secs();
-                return Response::Refused { message: format!("{connection} is not up after {seconds} s; it is still being tried, see `tandem events`") };
+                return Response::Refused {
+                    message: format!("{connection} is not up after {seconds} s; it is still being tried, see `tandem events`"),
+                };
             }
         }
     }

@@ -25,6 +25,7 @@ use crate::events::{Event, Kind};
 use crate::handoff;
 use crate::icmp;
 use crate::io::machine::Machine;
+use crate::keylog::Keys;
 use crate::routing::{self, Decision};
 use crate::sadb::{EchoEntry, Inject, Notice, OuterPath, Tables};
 use crate::stats::Drops;
@@ -83,6 +84,8 @@ pub enum Output {
     },
     /// An echo leaves through a tunnel.
     Inject(Inject),
+    /// Keys for the key log; only after [`Gateway::log_keys`].
+    Keys(Keys),
     /// Something to tell people.
     Event(Event),
 }
@@ -108,6 +111,9 @@ pub struct Gateway {
     mtu: u16,
     /// The tables that were handed over no longer tell the truth.
     stale: bool,
+    /// The last ICMP identifier given to a track or health check. They are consecutive, so that no two of our echoes share one.
+    last_echo_id: u16,
+    logs_keys: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -120,18 +126,20 @@ impl Gateway {
         let mut ike = Endpoint::new(ike_seed);
         let mut token = [0; 16];
         rng.fill_bytes(&mut token);
-        // Consecutive numbers, so that no two of our echoes share one.
-        let mut echo_id: u16 = rng.random();
+        let mut last_echo_id: u16 = rng.random();
         let mut next_id = || {
-            echo_id = echo_id.wrapping_add(1);
-            echo_id
+            last_echo_id = last_echo_id.wrapping_add(1);
+            last_echo_id
         };
         let connections: Vec<_> = config.connections.iter().map(|c| Connection::new(c.clone(), next_id())).collect();
         let tracks: Vec<_> = config.tracks.iter().map(|&t| Probed { track: Track::new(t), echo_id: next_id() }).collect();
         for (index, connection) in config.connections.iter().enumerate() {
             ike.configure(now, id(index), connection.ike.clone());
         }
-        let mtu = config.gateway.mtu.unwrap_or_else(|| config.connections.iter().map(|c| least_inner_mtu(c, DEFAULT_PATH_MTU)).min().unwrap_or(1400));
+        let mtu = config
+            .gateway
+            .mtu
+            .unwrap_or_else(|| config.connections.iter().map(|c| least_inner_mtu(c, DEFAULT_PATH_MTU)).min().unwrap_or(1400));
         Self {
             config,
             ike,
@@ -145,13 +153,24 @@ impl Gateway {
             started: now,
             mtu,
             stale: true,
+            last_echo_id,
+            logs_keys: false,
             outputs: VecDeque::new(),
         }
     }
 
+    /// From now on hands out the keys of every SA, for a key log.
+    pub fn log_keys(&mut self) {
+        self.logs_keys = true;
+        self.ike.log_keys();
+    }
+
     /// Begins: tracks probe, and connections with `start = "always"` negotiate.
     pub fn start(&mut self, now: Instant, machine: Machine) {
-        self.emit(Event::new(Kind::Started, format!("tandem {} started with {} connections", env!("CARGO_PKG_VERSION"), self.connections.len())));
+        self.emit(Event::new(
+            Kind::Started,
+            format!("tandem {} started with {} connections", env!("CARGO_PKG_VERSION"), self.connections.len()),
+        ));
         self.machine = machine;
         for probed in &mut self.tracks {
             probed.track.start(now);
@@ -162,6 +181,55 @@ impl Gateway {
             }
             self.look_at_path(now, index);
         }
+        self.settle(now);
+    }
+
+    /// Puts another configuration in force, arranged by [`reload::arrange`](crate::reload::arrange): what did not change keeps its SAs and its state.
+    pub fn reload(&mut self, now: Instant, config: Config) {
+        for (index, next) in config.connections.iter().enumerate() {
+            match self.connections.get(index) {
+                Some(present) if present.config == *next => continue,
+                Some(present) if present.name() == next.ike.name && !next.retired && !present.config.retired => {
+                    let echo_id = self.next_echo_id();
+                    self.connections[index].reconfigure(next.clone(), echo_id);
+                    self.ike.configure(now, id(index), next.ike.clone());
+                }
+                present => {
+                    if present.is_some() {
+                        self.ike.remove(now, id(index));
+                        self.hear_ike(now);
+                    }
+                    let connection = Connection::new(next.clone(), self.next_echo_id());
+                    if index < self.connections.len() {
+                        self.connections[index] = connection;
+                    } else {
+                        self.connections.push(connection);
+                    }
+                    if !next.retired {
+                        self.ike.configure(now, id(index), next.ike.clone());
+                    }
+                }
+            }
+            if self.connections[index].wanted {
+                self.ike.connect(now, id(index));
+            }
+        }
+        let mut old = std::mem::take(&mut self.tracks);
+        for &track in &config.tracks {
+            let kept = old.iter().position(|p| *p.track.config() == track).map(|at| old.swap_remove(at));
+            let probed = kept.unwrap_or_else(|| {
+                let mut track = Track::new(track);
+                track.start(now);
+                Probed { track, echo_id: self.next_echo_id() }
+            });
+            self.tracks.push(probed);
+        }
+        self.config = config;
+        for index in 0..self.connections.len() {
+            self.look_at_path(now, index);
+        }
+        self.stale = true;
+        self.emit(Event::new(Kind::Reloaded, "the configuration was read again"));
         self.settle(now);
     }
 
@@ -379,6 +447,15 @@ impl Gateway {
         let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
             self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
         });
+        if can_leave && !connection.can_leave {
+            // A track that judges this path need not wait for its next turn.
+            let negative = |p: &&mut Probed| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative;
+            for probed in self.tracks.iter_mut().filter(negative) {
+                probed.track.start(now);
+            }
+        }
+        self.connections[index].can_leave = can_leave;
+        let connection = &self.connections[index];
         let path_up = can_leave && !probe_says_no;
         let was_up = connection.path_up;
         if path_up == was_up {
@@ -395,12 +472,6 @@ impl Gateway {
         }
         self.connections[index].path_mtu = None;
         self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
-        if can_leave {
-            // A track that judges this path need not wait for its next turn.
-            for probed in self.tracks.iter_mut().filter(|p| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative) {
-                probed.track.start(now);
-            }
-        }
         self.prove_again(now, index);
     }
 
@@ -437,11 +508,20 @@ impl Gateway {
         }
     }
 
-    /// After every input: what IKE has to tell, then the routes, then the tables, then what IKE has to send.
-    fn settle(&mut self, now: Instant) {
+    fn next_echo_id(&mut self) -> u16 {
+        self.last_echo_id = self.last_echo_id.wrapping_add(1);
+        self.last_echo_id
+    }
+
+    fn hear_ike(&mut self, now: Instant) {
         while let Some(event) = self.ike.poll_event() {
             self.handle_ike_event(now, event);
         }
+    }
+
+    /// After every input: what IKE has to tell, then the routes, then the tables, then what IKE has to send.
+    fn settle(&mut self, now: Instant) {
+        self.hear_ike(now);
         for connection in &mut self.connections {
             let newest = connection.newest_of_all().map(|p| p.facts().id);
             if let Some((health, _)) = &mut connection.health {
@@ -466,7 +546,8 @@ impl Gateway {
             .iter()
             .map(|route| {
                 let connection = &self.connections[route.connection];
-                let track_is_negative = route.track.and_then(|t| self.tracks.get(t)).is_some_and(|p| p.track.state() == TrackState::Negative);
+                let track_is_negative =
+                    route.track.and_then(|t| self.tracks.get(t)).is_some_and(|p| p.track.state() == TrackState::Negative);
                 connection.path_up && connection.is_proven() && connection.is_healthy() && !track_is_negative
             })
             .collect();
@@ -492,7 +573,9 @@ impl Gateway {
         if self.config.gateway.mtu.is_some() {
             return;
         }
-        let tightest = |c: &Connection| c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner));
+        let tightest = |c: &Connection| {
+            c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner))
+        };
         let mtu = self.connections.iter().map(tightest).min();
         if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
             self.mtu = mtu;
@@ -545,6 +628,7 @@ impl Gateway {
                 c.quick_mode_failed = false;
                 self.tell(connection, Kind::IkeEstablished, message);
             }
+            IkeEvent::IkeKey { key, .. } => self.outputs.push_back(Output::Keys(Keys::ike(key.initiator_cookie, &key.key))),
             IkeEvent::IkeClosed { connection, reason } => {
                 if let Some((_, stands)) = self.connections.get_mut(index(connection)).and_then(|c| c.ike_sa.as_mut()) {
                     *stands = false;
@@ -559,7 +643,12 @@ impl Gateway {
                 let pair = c.pairs.remove(at);
                 self.stale = true;
                 if reason != DeleteReason::Replaced {
-                    let message = format!("IPsec SA pair in {:08x} out {:08x} is gone: {}", pair.facts().spi_in, pair.facts().spi_out, reason_text(reason));
+                    let message = format!(
+                        "IPsec SA pair in {:08x} out {:08x} is gone: {}",
+                        pair.facts().spi_in,
+                        pair.facts().spi_out,
+                        reason_text(reason)
+                    );
                     self.tell(connection, Kind::IpsecClosed, message);
                 }
             }
@@ -589,7 +678,8 @@ impl Gateway {
                 if let Some(c) = connection.and_then(|c| self.connections.get_mut(index(c))) {
                     event = event.of(c.name());
                     c.quick_mode_failed |= c.ike_sa.as_ref().is_some_and(|(_, stands)| *stands);
-                    c.last_error = Some(ErrorStatus { code: format!("{:?}", failure.code), message: failure.message, advice: failure.advice });
+                    c.last_error =
+                        Some(ErrorStatus { code: format!("{:?}", failure.code), message: failure.message, advice: failure.advice });
                 }
                 self.emit(event);
             }
@@ -599,11 +689,17 @@ impl Gateway {
 
     /// A new pair: its inbound half works from the next tables on.
     fn install(&mut self, event: IkeEvent) {
-        let IkeEvent::ChildInstalled { connection, child, id, selectors, transform, pfs, encapsulation, keys, rekey_at, .. } = event else { return };
+        let IkeEvent::ChildInstalled { connection, child, id, selectors, transform, pfs, encapsulation, keys, rekey_at, .. } = event else {
+            return;
+        };
         let Some(c) = self.connections.get(index(connection)) else { return };
         let path = handoff::outer_path(encapsulation, c.config.ike.local, c.config.ike.remote);
         let (outer_mtu, replay_window) = (self.path_mtu(c) as usize, c.config.replay_window);
+        let (local, remote) = path.addresses();
         let made = handoff::suite(transform).and_then(|suite| {
+            if self.logs_keys {
+                self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
+            }
             let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
             handoff::entries(new, keys, &mut self.rng)
         });
@@ -630,7 +726,8 @@ impl Gateway {
         let facts = pair.facts();
         let (local, remote) = (facts.selectors.local.net, facts.selectors.remote.net);
         let way = if pair.inbound.in_udp { "in UDP" } else { "as IP protocol 50" };
-        let message = format!("IPsec SA pair: {local} <-> {remote}, {}, in {:08x} out {:08x}, {way}", pair.transform, facts.spi_in, facts.spi_out);
+        let message =
+            format!("IPsec SA pair: {local} <-> {remote}, {}, in {:08x} out {:08x}, {way}", pair.transform, facts.spi_in, facts.spi_out);
         self.stale = true;
         self.tell(connection, if is_rekey { Kind::Rekeyed } else { Kind::IpsecEstablished }, message);
     }
@@ -654,7 +751,7 @@ impl Gateway {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_s: seconds(now.saturating_duration_since(self.started)),
-            connections: self.connections.iter().map(|c| c.status(now)).collect(),
+            connections: self.connections.iter().filter(|c| !c.config.retired).map(|c| c.status(now)).collect(),
             tracks: self
                 .tracks
                 .iter()
@@ -699,7 +796,9 @@ fn least_inner_mtu(connection: &crate::config::Connection, path_mtu: u32) -> u16
     let (local, remote) = (ike.local, ike.remote);
     let path = match ike.nat_traversal {
         NatTraversal::Off => OuterPath::Esp { local, remote },
-        NatTraversal::Auto | NatTraversal::Force => OuterPath::Udp { local: SocketAddr::new(local, 4500), remote: SocketAddr::new(remote, 4500) },
+        NatTraversal::Auto | NatTraversal::Force => {
+            OuterPath::Udp { local: SocketAddr::new(local, 4500), remote: SocketAddr::new(remote, 4500) }
+        }
     };
     let inner = |&transform| handoff::suite(transform).map(|suite| handoff::max_inner(suite, path, path_mtu as usize));
     clamp_mtu(ike.esp_proposals.iter().filter_map(|t| inner(t).ok()).min().unwrap_or(0))

@@ -111,7 +111,6 @@ pub fn entries(new: Negotiated, keys: Box<ChildKeys>, rng: &mut dyn Rng) -> Resu
     let facts = Arc::new(SaFacts {
         id: new.id,
         connection: new.connection,
-        child: new.child,
         selectors: new.selectors,
         spi_in: keys.spi_in,
         spi_out: keys.spi_out,
@@ -121,7 +120,7 @@ pub fn entries(new: Negotiated, keys: Box<ChildKeys>, rng: &mut dyn Rng) -> Resu
     let (outbound, inbound) = sa_pair(new.suite, *keys, new.replay_window, rng)?;
     let max_inner = max_inner(new.suite, new.path, new.outer_mtu);
     let outbound = OutboundEntry { facts: Arc::clone(&facts), sa: Handover::new(outbound), path: new.path, max_inner };
-    let inbound = InboundEntry { facts, sa: Handover::new(inbound), in_udp: matches!(new.path, OuterPath::Udp { .. }) };
+    let inbound = InboundEntry { facts, sa: Handover::new(inbound), child: new.child, in_udp: matches!(new.path, OuterPath::Udp { .. }) };
     Ok((Arc::new(outbound), Arc::new(inbound)))
 }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use rand::TryRng as _;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
 
 use crate::config::{Config, Via};
 use crate::control::{self, Command, Request, Response, TimedEvent};
@@ -28,7 +30,9 @@ use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets, path_mtu};
 use crate::io::tun::{Tun, TunError};
 use crate::io::worker::{Notices, PacketThreads, WorkerError};
 use crate::io::{caps, clock};
+use crate::keylog::KeyLog;
 use crate::log::Log;
+use crate::reload;
 use crate::sadb::Notice;
 use crate::stats::Drops;
 
@@ -57,33 +61,48 @@ pub enum RunError {
     Worker(#[from] WorkerError),
     #[error("cannot open the probe of track {track}: {source}")]
     Probe { track: u32, source: io::Error },
+    #[error("cannot log keys: {0}")]
+    KeyLog(#[source] io::Error),
     #[error(transparent)]
     System(#[from] io::Error),
     #[error("the system has no randomness: {0}")]
     Randomness(rand::rngs::SysError),
 }
 
+/// What the command line says of a run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file, to be read again by a reload.
+    pub config: PathBuf,
+    /// Where keys are logged, if they are.
+    pub keylog: Option<PathBuf>,
+}
+
 /// Runs the gateway until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// If it cannot start, or cannot go on.
-pub fn run(config: Config) -> Result<(), RunError> {
+pub fn run(config: Config, options: &Options) -> Result<(), RunError> {
     caps::check()?;
     let control = ControlSocket::bind(&config.gateway.control)?;
     // Before the first thread, for capabilities belong to threads.
     caps::keep_only_needed()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut running = Running::start(config, &control).await?;
+        let mut running = Running::start(config, options, &control).await?;
         let outcome = running.go_on().await;
         running.stop().await;
         outcome
     })
 }
 
+/// The probes' sockets by the track's index, and the tasks that hear their answers.
+type Probes = (Vec<Option<Arc<EchoSocket>>>, JoinSet<()>);
+
 /// Everything that is open.
 struct Running {
     gateway: Gateway,
+    file: PathBuf,
     ends: Vec<LocalEnd>,
     machine: Machine,
     watcher: Watcher,
@@ -95,15 +114,19 @@ struct Running {
     notices: Notices,
     /// By the track's index; `None` for tracks through a tunnel.
     probes: Vec<Option<Arc<EchoSocket>>>,
+    /// Hear the probes' answers while they live.
+    hearers: JoinSet<()>,
+    answer_sink: mpsc::Sender<Input>,
     answers: mpsc::Receiver<Input>,
     commands: mpsc::Receiver<Command>,
     followers: broadcast::Sender<TimedEvent>,
     history: VecDeque<TimedEvent>,
     log: Log,
+    keylog: Option<KeyLog>,
 }
 
 impl Running {
-    async fn start(config: Config, control: &ControlSocket) -> Result<Self, RunError> {
+    async fn start(config: Config, options: &Options, control: &ControlSocket) -> Result<Self, RunError> {
         let mut seed = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(RunError::Randomness)?;
         let now = clock::now();
@@ -111,8 +134,7 @@ impl Running {
         let netlink = Netlink::connect()?;
         let watcher = Watcher::open()?;
         let machine = netlink.machine().await?;
-        let ends: Vec<LocalEnd> =
-            config.connections.iter().map(|c| LocalEnd { address: c.ike.local, interface: c.interface.clone() }).collect();
+        let ends = ends(&config);
 
         // What must not leak is closed off first.
         let destinations = destinations(&config);
@@ -133,16 +155,41 @@ impl Running {
         let (threads, notices) = PacketThreads::start(Arc::clone(&tun), Arc::clone(&sockets), drops, largest)?;
         let readers = sockets.read_ike(notices.ike_sink())?;
         let (answer_sink, answers) = mpsc::channel(QUEUE);
-        let probes = open_probes(&gateway, &ends, &answer_sink)?;
+        let (probes, hearers) = open_probes(&gateway, &ends, &answer_sink)?;
         let (command_sink, commands) = mpsc::channel(QUEUE);
         let (followers, _) = broadcast::channel(QUEUE);
         let listener = tokio::net::UnixListener::from_std(control.listener()?)?;
         tokio::spawn(control::serve(listener, command_sink, followers.clone()));
 
+        let keylog = options.keylog.as_deref().map(KeyLog::open).transpose().map_err(RunError::KeyLog)?;
         let (history, log) = (VecDeque::with_capacity(HISTORY), Log::default());
         let mut running = Self {
-            gateway, ends, machine, watcher, netlink, tun, sockets, readers, threads, notices, probes, answers, commands, followers, history, log,
+            gateway,
+            file: options.config.clone(),
+            ends,
+            machine,
+            watcher,
+            netlink,
+            tun,
+            sockets,
+            readers,
+            threads,
+            notices,
+            probes,
+            hearers,
+            answer_sink,
+            answers,
+            commands,
+            followers,
+            history,
+            log,
+            keylog,
         };
+        if let Some(directory) = &options.keylog {
+            running.gateway.log_keys();
+            let warning = format!("keys are logged to {}: whoever reads it can read the traffic", directory.display());
+            running.tell(Event::new(Kind::Warning, warning));
+        }
         running.keep_underlays().await;
         running.gateway.start(now, running.machine.clone());
         for warning in running.gateway.config().warnings.clone() {
@@ -154,6 +201,7 @@ impl Running {
     async fn go_on(&mut self) -> Result<(), RunError> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         loop {
             self.carry_out();
             let due = self.gateway.poll_timeout();
@@ -166,11 +214,16 @@ impl Running {
             tokio::select! {
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
+                _ = hangup.recv() => {
+                    if let Err(error) = self.reload().await {
+                        tracing::error!("the configuration stays as it was: {error}");
+                    }
+                }
                 error = self.threads.failed() => return Err(error.into()),
                 () = timer => self.gateway.handle_timeout(clock::now()),
                 notice = self.notices.next() => self.hear(notice),
                 Some(answer) = self.answers.recv() => self.gateway.handle(clock::now(), answer),
-                Some(command) = self.commands.recv() => self.obey(command),
+                Some(command) = self.commands.recv() => self.obey(command).await,
                 change = self.watcher.next() => self.see(change?).await?,
             }
         }
@@ -210,6 +263,11 @@ impl Running {
                         tracing::debug!("an echo was not sent: the outbound thread is busy");
                     }
                 }
+                Output::Keys(keys) => {
+                    if let Some(Err(error)) = self.keylog.as_mut().map(|keylog| keylog.write(&keys)) {
+                        tracing::warn!(%error, "keys were not logged");
+                    }
+                }
                 Output::Event(event) => self.tell(event),
             }
         }
@@ -218,9 +276,7 @@ impl Running {
     fn probe(&self, track: usize, sequence: u16) {
         let (Some(Some(socket)), Some(config)) = (self.probes.get(track), self.gateway.config().tracks.get(track)) else { return };
         let Some(echo) = self.gateway.track_echo(track) else { return };
-        let mut payload = echo.token.to_vec();
-        payload.extend_from_slice(&sequence.to_be_bytes());
-        if let Err(error) = socket.send(config.destination, sequence, &payload) {
+        if let Err(error) = socket.send(config.destination, sequence, &echo.payload(sequence)) {
             // Counts as lost when its time is over.
             tracing::debug!(%error, track = config.id, "echo not sent");
         }
@@ -250,7 +306,7 @@ impl Running {
         self.gateway.handle(clock::now(), input);
     }
 
-    fn obey(&mut self, command: Command) {
+    async fn obey(&mut self, command: Command) {
         let now = clock::now();
         let Command { request, reply } = command;
         let responses = match request {
@@ -271,6 +327,10 @@ impl Running {
                 }
                 Err(refused) => vec![refused],
             },
+            Request::Reload => vec![match self.reload().await {
+                Ok(()) => Response::Done,
+                Err(message) => Response::Refused { message },
+            }],
             Request::Down { connection: Some(connection) } => vec![self.command(&connection, Input::Down)],
             Request::Rekey { connection } => vec![self.command(&connection, Input::Rekey)],
         };
@@ -290,10 +350,66 @@ impl Running {
 
     fn find(&self, name: &str) -> Result<usize, Response> {
         let connections = &self.gateway.config().connections;
-        connections.iter().position(|c| c.ike.name == name).ok_or_else(|| {
-            let names: Vec<_> = connections.iter().map(|c| c.ike.name.as_str()).collect();
+        connections.iter().position(|c| c.ike.name == name && !c.retired).ok_or_else(|| {
+            let names: Vec<_> = connections.iter().filter(|c| !c.retired).map(|c| c.ike.name.as_str()).collect();
             Response::Refused { message: format!("there is no connection {name:?}; there are {}", names.join(", ")) }
         })
+    }
+
+    /// Reads the file again and puts it in force. Whatever can be refused is tried before anything is changed.
+    async fn reload(&mut self) -> Result<(), String> {
+        let next = Config::load(&self.file).map_err(|errors| errors.to_string())?;
+        if let Some(obstacle) = reload::obstacle(self.gateway.config(), &next) {
+            return Err(obstacle);
+        }
+        let warnings = next.warnings.clone();
+        let next = reload::arrange(&self.gateway.config().connections, next);
+        let ends = ends(&next);
+        let sockets = Sockets::open(&in_use(&next, &ends), Some(&self.sockets)).map_err(|error| error.to_string())?;
+        let before = (destinations(self.gateway.config()), self.gateway.config().gateway.fail_closed, self.underlays());
+        self.put_in_force(next, ends, Arc::new(sockets), before).await.map_err(|error| error.to_string())?;
+        for warning in warnings {
+            self.tell(Event::new(Kind::Warning, warning));
+        }
+        Ok(())
+    }
+
+    async fn put_in_force(
+        &mut self,
+        next: Config,
+        ends: Vec<LocalEnd>,
+        sockets: Arc<Sockets>,
+        (old_destinations, was_closed, old_underlays): (Vec<IpNet>, bool, Vec<Underlay>),
+    ) -> Result<(), RunError> {
+        // New destinations are closed off before packets for them can come, old ones are opened after the last has gone.
+        let destinations = destinations(&next);
+        close_off(&next, &self.machine, &destinations)?;
+        for &destination in &destinations {
+            if next.gateway.fail_closed {
+                self.netlink.add_unreachable(destination).await?;
+            }
+            self.netlink.add_tunnel_route(&tunnel_route(&next, &self.machine, &self.tun, destination)).await?;
+        }
+        let fail_closed = next.gateway.fail_closed;
+        self.ends = ends;
+        self.gateway.reload(clock::now(), next);
+        // DELETEs of connections that are gone leave by the sockets they had.
+        self.carry_out();
+        self.use_sockets(sockets)?;
+        for underlay in old_underlays.iter().filter(|old| !self.underlays().contains(old)) {
+            self.netlink.remove_underlay(underlay).await?;
+        }
+        self.keep_underlays().await;
+        for &destination in &old_destinations {
+            let stays = destinations.contains(&destination);
+            if !stays {
+                self.netlink.remove_tunnel_route(&TunnelRoute { destination, tun: self.tun.index(), source: None }).await?;
+            }
+            if was_closed && !(stays && fail_closed) {
+                self.netlink.remove_unreachable(destination).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Links or addresses have changed.
@@ -323,7 +439,7 @@ impl Running {
     }
 
     fn reopen_sockets(&mut self) -> Result<(), RunError> {
-        let sockets = match Sockets::open(&self.ends, Some(&self.sockets)) {
+        let sockets = match Sockets::open(&in_use(self.gateway.config(), &self.ends), Some(&self.sockets)) {
             Ok(sockets) => Arc::new(sockets),
             Err(error) => {
                 // Another interface is missing still; its return will bring us here again.
@@ -331,9 +447,14 @@ impl Running {
                 return Ok(());
             }
         };
+        self.use_sockets(sockets)
+    }
+
+    fn use_sockets(&mut self, sockets: Arc<Sockets>) -> Result<(), RunError> {
         self.readers = sockets.read_ike(self.notices.ike_sink())?;
         self.threads.replace_sockets(Arc::clone(&sockets));
         self.sockets = sockets;
+        (self.probes, self.hearers) = open_probes(&self.gateway, &self.ends, &self.answer_sink)?;
         Ok(())
     }
 
@@ -383,7 +504,20 @@ pub fn remove_leftovers() -> Result<String, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let routes = runtime.block_on(async { Netlink::connect()?.remove_all().await })?;
     let tables = nft::remove_all()?;
-    Ok(format!("removed {routes} routes and {} firewall tables; traffic for the routes' destinations is not closed off any more", tables.len()))
+    Ok(format!(
+        "removed {routes} routes and {} firewall tables; traffic for the routes' destinations is not closed off any more",
+        tables.len()
+    ))
+}
+
+/// Where each connection's packets leave from, by the connection's index.
+fn ends(config: &Config) -> Vec<LocalEnd> {
+    config.connections.iter().map(|c| LocalEnd { address: c.ike.local, interface: c.interface.clone() }).collect()
+}
+
+/// The ends that need sockets.
+fn in_use(config: &Config, ends: &[LocalEnd]) -> Vec<LocalEnd> {
+    ends.iter().zip(&config.connections).filter(|(_, c)| !c.retired).map(|(end, _)| end.clone()).collect()
 }
 
 /// Each `[[route]]` destination once.
@@ -408,7 +542,7 @@ fn close_off(config: &Config, machine: &Machine, destinations: &[IpNet]) -> Resu
         tun: gateway.tun.clone(),
         destinations: destinations.to_vec(),
         exempt: local.chain(machine.connected()).collect(),
-        peers: config.connections.iter().map(|c| (c.ike.local, c.ike.remote)).collect(),
+        peers: reload::peers(&config.connections).collect(),
         probes: probes.collect(),
     };
     table.install()
@@ -422,9 +556,10 @@ fn tunnel_route(config: &Config, machine: &Machine, tun: &Tun, destination: IpNe
     TunnelRoute { destination, tun: tun.index(), source: machine.preferred_source(&inside, &outside) }
 }
 
-/// One socket for each track outside the tunnel, and a task that hears its answers.
-fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>) -> Result<Vec<Option<Arc<EchoSocket>>>, RunError> {
+/// One socket for each track outside the tunnel, and the tasks that hear their answers.
+fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>) -> Result<Probes, RunError> {
     let mut probes = Vec::new();
+    let mut hearers = JoinSet::new();
     for (track, config) in gateway.config().tracks.iter().enumerate() {
         let (Via::Outside(connection), Some(echo)) = (config.via, gateway.track_echo(track)) else {
             probes.push(None);
@@ -435,7 +570,7 @@ fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>)
         let socket = EchoSocket::open(&end, echo.id).map_err(|source| RunError::Probe { track: config.id, source })?;
         let socket = Arc::new(socket);
         let (hearing, sink, destination) = (Arc::clone(&socket), sink.clone(), config.destination);
-        tokio::spawn(async move {
+        hearers.spawn(async move {
             while let Ok(reply) = hearing.receive().await {
                 let ours = reply.from == destination && reply.payload.starts_with(&echo.token);
                 if ours && sink.send(Input::ProbeReply { track, sequence: reply.sequence }).await.is_err() {
@@ -445,7 +580,7 @@ fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>)
         });
         probes.push(Some(socket));
     }
-    Ok(probes)
+    Ok((probes, hearers))
 }
 
 fn rfc3339(time: SystemTime) -> String {

@@ -52,8 +52,6 @@ pub struct SaFacts {
     pub id: ChildSaId,
     /// Index of its connection.
     pub connection: usize,
-    /// Index of its pair of proxy identities.
-    pub child: usize,
     /// The proxy identities.
     pub selectors: TrafficSelectors,
     /// SPI of packets to us.
@@ -100,8 +98,18 @@ pub struct InboundEntry {
     pub facts: Arc<SaFacts>,
     /// The SA, until the inbound thread has taken it.
     pub sa: Handover<InboundSa>,
+    /// Index of its pair of proxy identities.
+    pub child: usize,
     /// Whether its packets come in UDP.
     pub in_udp: bool,
+}
+
+impl InboundEntry {
+    /// The same SA, after a reload has given its proxy identities another index.
+    #[must_use]
+    pub fn renumbered(&self, child: usize) -> Self {
+        Self { facts: Arc::clone(&self.facts), sa: self.sa.clone(), child, in_udp: self.in_udp }
+    }
 }
 
 /// The outer addresses of an SA's packets.

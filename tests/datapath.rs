@@ -70,7 +70,6 @@ fn smuggled(a: &mut Gateway, packet: Vec<u8>) -> Vec<Wire> {
     let facts = SaFacts {
         id: old.facts.id,
         connection: 0,
-        child: 0,
         selectors: selectors(wide.0, wide.1),
         spi_in: old.facts.spi_in,
         spi_out: old.facts.spi_out,

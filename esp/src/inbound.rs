@@ -72,7 +72,7 @@ impl InboundSa {
                 cipher: CbcDecryptor::new(kernel, suite.cipher(), key).ok_or(wrong_length)?,
                 integrity: Hmac::new(kernel, integrity, rest),
             },
-            None => OpeningKeys::Gcm(Gcm::new(suite.cipher(), key, rest).ok_or(wrong_length)?),
+            None => OpeningKeys::Gcm(Gcm::new(kernel, suite.cipher(), key, rest).ok_or(wrong_length)?),
         };
         Ok(Self { spi, suite, replay: ReplayWindow::new(replay_window), keys })
     }

@@ -61,7 +61,7 @@ impl OutboundSa {
                 integrity: Hmac::new(kernel, integrity, rest),
                 ivs: CbcIvs::new(rng),
             },
-            None => SealingKeys::Gcm(Gcm::new(suite.cipher(), key, rest).ok_or(wrong_length)?),
+            None => SealingKeys::Gcm(Gcm::new(kernel, suite.cipher(), key, rest).ok_or(wrong_length)?),
         };
         Ok(Self { spi, suite, sequence: 0, keys })
     }

@@ -6,6 +6,9 @@ pub const HEADROOM: usize = 8 + 16;
 pub const TAILROOM: usize = 15 + 2 + 32;
 
 /// A packet's place in the arena of its batch. The places of a batch, with their head and tail room, do not overlap.
+///
+/// Many packets are worked on at once, so places should not lie a multiple of 4 KiB apart: they would compete for the same lines of the cache (measured: 250 ns
+/// a packet become 450). Any other distance will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Index of the first byte.

@@ -96,7 +96,7 @@ pub enum NatTraversal {
 }
 
 /// Everything that the negotiation of one connection depends on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
     /// Name for messages to people.
     pub name: String,

@@ -11,7 +11,7 @@ use crate::event::{DeleteReason, Event, Failure, Role};
 use crate::isakmp_sa::KeyChoice;
 use crate::liveness::Liveness;
 use crate::nat::{IKE_PORT, Path};
-use crate::session::{Session, State};
+use crate::session::{Session, SessionId};
 use crate::shared::Shared;
 use crate::timer::Timer;
 
@@ -42,8 +42,8 @@ pub(crate) struct Connection {
     pub(crate) backoff: Backoff,
     /// The ISAKMP SA ought to be replaced.
     pub(crate) replacement: Replacement,
-    /// The next main mode announces INITIAL-CONTACT whatever we hold.
-    pub(crate) announce_contact: bool,
+    /// Since when the peer seems to have lost what we hold: the next main mode announces INITIAL-CONTACT all the same.
+    pub(crate) lost_contact: Option<Instant>,
     /// `psk_next` has worked once.
     pub(crate) next_key_worked: bool,
     /// As initiator, the key of the next attempt.
@@ -131,7 +131,7 @@ impl Connection {
             pairs: Pairs::default(),
             backoff: Backoff::default(),
             replacement: Replacement::No,
-            announce_contact: false,
+            lost_contact: None,
             next_key_worked: false,
             next_attempt_key: KeyChoice::Present,
             liveness: Liveness::new(now),
@@ -156,7 +156,7 @@ impl Connection {
             self.next_attempt_key = KeyChoice::Present;
         }
         // Unfinished main modes go on with what they began with only if nothing but timing changed; they are cheap to begin again.
-        self.drop_unfinished(shared);
+        self.drop_unfinished(shared, false);
         let keeps_session = |session: &Session| {
             session.established().is_some_and(|established| same_peer && new.ike_proposals.contains(&established.sa.proposal))
         };
@@ -222,7 +222,9 @@ impl Connection {
         for id in silent {
             self.drop_session(shared, id, DeleteReason::PeerDead);
         }
-        self.announce_contact = true;
+        // The peer will drop every pair it has with us, so every child needs a new one, also those that have just been renewed.
+        self.lost_contact = Some(now);
+        self.want_all();
         self.backoff.reset();
         self.reconcile(shared, now);
     }
@@ -237,12 +239,13 @@ impl Connection {
     pub(crate) fn close(&mut self, shared: &mut Shared, now: Instant) {
         self.kept = false;
         self.replacement = Replacement::No;
-        self.announce_contact = false;
+        self.lost_contact = None;
         self.needs = vec![Need::default(); self.config.children.len()];
-        self.drop_unfinished(shared);
+        // What the peer has begun goes on: it is still answered.
+        self.drop_unfinished(shared, true);
         let pairs: Vec<_> = self.pairs.iter().map(|pair| pair.id).collect();
         self.delete_pairs(shared, now, &pairs, DeleteReason::Closed);
-        let sessions: Vec<_> = self.sessions.iter().map(|session| session.id).collect();
+        let sessions: Vec<_> = self.sessions.iter().filter(|session| session.established().is_some()).map(|session| session.id).collect();
         for id in sessions {
             self.delete_session(shared, now, id, DeleteReason::Closed);
         }
@@ -333,13 +336,14 @@ impl Connection {
         self.needs.iter().enumerate().filter(lacks).map(|(child, _)| child).collect()
     }
 
-    /// The newest ISAKMP SA that is not on its way out.
-    fn usable_session(&self) -> Option<(crate::session::SessionId, Instant, Role)> {
+    /// The newest ISAKMP SA that is not on its way out; one that the peer surely has comes before one that it may have lost.
+    pub(crate) fn usable_session(&self) -> Option<(SessionId, Instant, Role)> {
         let usable = |session: &Session| {
             let established = session.established().filter(|established| !established.retiring)?;
-            Some((session.id, established.since, session.role))
+            Some(((!established.doubtful, established.confirmed), session.id, established.since, session.role))
         };
-        self.sessions.iter().filter_map(usable).max_by_key(|&(id, since, _)| (since, id))
+        let (_, id, since, role) = self.sessions.iter().filter_map(usable).max_by_key(|&(trust, id, ..)| (trust, id))?;
+        Some((id, since, role))
     }
 
     /// Whether the connection will try again by itself.
@@ -374,12 +378,7 @@ impl Connection {
             self.needs.iter_mut().for_each(|need| need.wanted = None);
             self.replacement = Replacement::No;
         }
-        if self.config.psk_next.is_some() && !self.next_key_worked {
-            self.next_attempt_key = match self.next_attempt_key {
-                KeyChoice::Present => KeyChoice::Next,
-                KeyChoice::Next => KeyChoice::Present,
-            };
-        }
+        self.turn_to_other_key();
         shared.emit(Event::Failed { connection: Some(self.id), remote, failure, retry_at });
         self.presume_dead(shared, now);
         self.reconcile(shared, now);
@@ -425,10 +424,10 @@ impl Connection {
         }
     }
 
-    /// Forgets every main mode that is not finished.
-    fn drop_unfinished(&mut self, shared: &mut Shared) {
-        let unfinished: Vec<_> =
-            self.sessions.iter().filter(|session| !matches!(session.state, State::Established(_))).map(|session| session.id).collect();
+    /// Forgets every main mode that is not finished, or of those only ours.
+    pub(crate) fn drop_unfinished(&mut self, shared: &mut Shared, ours_only: bool) {
+        let unfinished = |session: &&Session| session.is_connecting_initiator() || (!ours_only && session.is_half_open_responder());
+        let unfinished: Vec<_> = self.sessions.iter().filter(unfinished).map(|session| session.id).collect();
         for id in unfinished {
             self.drop_session(shared, id, DeleteReason::Closed);
         }

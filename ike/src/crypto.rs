@@ -118,6 +118,11 @@ impl Cipher {
         Self { algorithm, key: Zeroizing::new(key.to_vec()) }
     }
 
+    /// Ka itself, for the key log and nothing else.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// In bytes.
     pub(crate) fn block_len(&self) -> usize {
         self.algorithm.block_len()

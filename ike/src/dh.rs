@@ -56,11 +56,6 @@ impl KeyPair {
         Self { group, exponent, public }
     }
 
-    /// The group.
-    pub(crate) fn group(&self) -> Group {
-        self.group
-    }
-
     /// `g^x`, as long as the modulus: the body of the key exchange payload.
     pub(crate) fn public(&self) -> &[u8] {
         &self.public

@@ -34,6 +34,11 @@ impl Endpoint {
         Self { connections: BTreeMap::new(), by_address: BTreeMap::new(), shared: Shared::new(seed), last_stranger: None }
     }
 
+    /// From now on tells the key of every ISAKMP SA as [`Event::IkeKey`], for a key log. Off unless called: whoever has the keys reads the traffic.
+    pub fn log_keys(&mut self) {
+        self.shared.logs_keys = true;
+    }
+
     /// Adds a connection, or changes one: what is established stays as long as the new configuration would still agree to it
     /// (a new key, lifetime or DPD setting leaves SAs alone; new addresses or proposals close them). Pairs whose proxy identities
     /// stay in the configuration follow them to their new index. If two connections have the same two addresses, the later one is found by them.
@@ -50,7 +55,10 @@ impl Endpoint {
 
     /// Closes a connection as [`close`](Self::close) does and forgets it.
     pub fn remove(&mut self, now: Instant, id: ConnectionId) {
-        self.close(now, id);
+        self.with(id, |connection, shared| {
+            connection.close(shared, now);
+            connection.drop_unfinished(shared, false);
+        });
         self.connections.remove(&id);
         self.by_address.retain(|_, owner| *owner != id);
     }

@@ -63,6 +63,7 @@ not_now! {
     Duplicate           "the message was seen before"                            "The same message again; answered from memory where that is due.",
     TooMany             "too many half-open exchanges"                           "A bound on half-open exchanges is reached.",
     Unsupported         "an exchange or version that is not supported"           "An exchange or version that is not supported.",
+    Reflected           "our own message came back"                              "Our own message came back.",
     NotIke              "no non-ESP marker in front"                             "A datagram on port 4500 without the non-ESP marker (RFC 3948 section 2.2).",
     Keepalive           "a NAT keepalive"                                        "A NAT keepalive (RFC 3948 section 2.3).",
 }
@@ -120,6 +121,7 @@ drop_reasons! {
     Duplicate           "ike_duplicate"             "The same message again.",
     TooMany             "ike_too_many"              "A bound on half-open exchanges is reached.",
     Unsupported         "ike_unsupported"           "An exchange or version that is not supported.",
+    Reflected           "ike_reflected"             "Our own message came back.",
     NotIke              "ike_not_ike"               "A datagram on port 4500 without the non-ESP marker.",
     Keepalive           "ike_keepalive"             "A NAT keepalive; nothing is wrong with it.",
     NoAgreement         "ike_no_agreement"          "The two ends want different things.",

@@ -172,6 +172,21 @@ pub struct Failure {
     pub advice: String,
 }
 
+/// The encryption key (Ka) of an ISAKMP SA, for a key log. Wiped when dropped, never shown.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct IkeKey {
+    /// The initiator's cookie, which names the ISAKMP SA in a capture.
+    pub initiator_cookie: [u8; 8],
+    /// The key, of the cipher's length.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for IkeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IkeKey(..)")
+    }
+}
+
 /// What happened. Each names its connection; `child` is an index into [`ConnectionConfig::children`](crate::ConnectionConfig::children).
 #[derive(Debug)]
 pub enum Event {
@@ -188,6 +203,13 @@ pub enum Event {
         connection: ConnectionId,
         /// Facts for status.
         info: IkeSaInfo,
+    },
+    /// The key of the ISAKMP SA that was just established; only after [`Endpoint::log_keys`](crate::Endpoint::log_keys).
+    IkeKey {
+        /// Whose.
+        connection: ConnectionId,
+        /// The key.
+        key: IkeKey,
     },
     /// The connection's last ISAKMP SA is gone. IPsec SAs live on.
     IkeClosed {

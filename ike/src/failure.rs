@@ -94,6 +94,11 @@ pub(crate) fn refused(notify_type: NotifyType, stage: Stage, remote: SocketAddr,
     }
 }
 
+/// The peer deleted an ISAKMP SA that was not complete here.
+pub(crate) fn deleted_early(remote: SocketAddr) -> Failure {
+    failure(Code::PeerRefused, format!("{remote} deleted the ISAKMP SA before it was complete"), "the peer's log says why")
+}
+
 /// The offers do not meet. `role` is ours: as initiator the peer's answer was not in our offer.
 pub(crate) fn disagreement(disagreement: &Disagreement, role: Role, stage: Stage, remote: SocketAddr) -> Failure {
     let phase = if stage == Stage::Quick { "phase 2" } else { "phase 1" };

@@ -77,14 +77,7 @@ fn notified(notification: &Notification<'_>, cookies: &[u8; 16]) -> Option<State
 }
 
 /// An encrypted informational message of one payload.
-pub(crate) fn message(
-    protection: &Protection,
-    phase_one: &Iv,
-    rng: &mut (impl CryptoRng + ?Sized),
-    kind: PayloadType,
-    body: Vec<u8>,
-) -> Vec<u8> {
-    let message_id = rng.random_range(1..=u32::MAX);
+pub(crate) fn message(protection: &Protection, phase_one: &Iv, message_id: u32, kind: PayloadType, body: Vec<u8>) -> Vec<u8> {
     let mut iv = phase_one.for_message_id(protection.hash, message_id);
     let hash = |rest: &[u8]| protection.keys.a.hash1(message_id, rest);
     protection.seal(&mut iv, ExchangeType::INFORMATIONAL, message_id, &[(kind, body)], hash)
@@ -98,12 +91,6 @@ pub(crate) fn dpd(protection: &Protection, notify_type: NotifyType, sequence: u3
 /// A notification about the ISAKMP SA itself.
 pub(crate) fn isakmp_notification(protection: &Protection, notify_type: NotifyType) -> Vec<u8> {
     Notification { protocol: ProtocolId::ISAKMP, spi: &protection.spi(), notify_type, data: &[] }.encode()
-}
-
-/// DELETE of the ISAKMP SA under whose keys it goes.
-pub(crate) fn delete_isakmp(protection: &Protection, phase_one: &Iv, rng: &mut (impl CryptoRng + ?Sized)) -> Vec<u8> {
-    let body = Delete::encode_isakmp(protection.initiator_cookie, protection.responder_cookie);
-    message(protection, phase_one, rng, PayloadType::DELETE, body)
 }
 
 /// A refusal of one quick mode, by the SPI that the peer offered in it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::crypto::{Cipher, Digest};
 use crate::error::{Error, NotNow};
-use crate::event::Role;
+use crate::event::{IkeKey, Role};
 use crate::iv::{Iv, ProposedIv};
 use crate::keys::SessionKeys;
 use crate::nat::Nat;
@@ -25,6 +25,11 @@ pub(crate) struct Protection {
 impl Protection {
     pub(crate) fn header(&self, exchange: ExchangeType, message_id: u32) -> Header {
         Header::new(self.initiator_cookie, self.responder_cookie, exchange, message_id)
+    }
+
+    /// The key, for a key log.
+    pub(crate) fn logged_key(&self) -> IkeKey {
+        IkeKey { initiator_cookie: self.initiator_cookie.0, key: self.cipher.key().to_vec() }
     }
 
     /// Both cookies: the SPI of the ISAKMP SA in NOTIFY and DELETE (RFC 2408 section 3.14).
@@ -90,6 +95,8 @@ pub(crate) struct IsakmpSa {
     pub(crate) nat: Nat,
     /// The shorter of both ends' wishes.
     pub(crate) lifetime: Duration,
+    /// What the two ends wished, where it differs, in words.
+    pub(crate) lifetime_remark: Option<String>,
     /// The peer announced RFC 3706.
     pub(crate) dpd: bool,
     /// The peer says that it holds nothing older.

@@ -89,3 +89,6 @@ impl Iv {
         Self { block, len }
     }
 }
+
+#[cfg(test)]
+mod tests;

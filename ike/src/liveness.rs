@@ -12,7 +12,7 @@ use crate::informational::{self, Statement};
 use crate::main_mode::initiator::ExpectMessage6;
 use crate::nat::{NAT_TRAVERSAL_PORT, Path};
 use crate::phase_one::Received;
-use crate::session::{Session, State};
+use crate::session::{Session, SessionId, State};
 use crate::shared::Shared;
 use crate::timer::Timer;
 use crate::wire::{Delete, NotifyType, PayloadType};
@@ -51,7 +51,7 @@ impl Connection {
         let index = self.sessions.iter().position(|session| session.has_cookies(received.header)).ok_or(NotNow::UnknownCookies)?;
         let Some(session) = self.sessions.get_mut(index) else { return Ok(()) };
         if !received.header.is_encrypted() {
-            return self.clear_informational(shared, index, received);
+            return self.clear_informational(shared, now, index, received);
         }
         let message_id = received.header.message_id;
         let statements = match &session.state {
@@ -62,11 +62,11 @@ impl Connection {
                 informational::open(&established.sa.protection, &established.sa.iv, received.header, received.body)?
             }
             State::Message6(state) => match refusal_of_message5(state, received) {
-                Ok(notify_type) => return self.message5_refused(shared, now, index, notify_type),
+                Ok(statements) => return self.message5_refused(shared, now, index, statements),
                 Err(error) => {
                     // A peer with another key says so under that key.
                     let (id, told) = (session.id, failure::psk_mismatch(session.role, session.path.remote));
-                    self.hint(shared, id, told);
+                    self.hint(shared, now, id, told);
                     return Err(error);
                 }
             },
@@ -74,6 +74,8 @@ impl Connection {
         };
         if let Some(established) = session.established_mut() {
             established.seen.insert(message_id);
+            established.confirmed = true;
+            established.doubtful = false;
         }
         let id = session.id;
         self.proof_of_life(shared, now);
@@ -86,28 +88,33 @@ impl Connection {
     }
 
     /// What anybody may have sent: in main mode an error is a hint, nothing else counts. A clear DELETE is never obeyed.
-    fn clear_informational(&mut self, shared: &mut Shared, index: usize, received: Received<'_>) -> Result<(), Error> {
+    fn clear_informational(&mut self, shared: &mut Shared, now: Instant, index: usize, received: Received<'_>) -> Result<(), Error> {
         let Some(session) = self.sessions.get(index) else { return Ok(()) };
         if !session.is_connecting_initiator() {
             return Err(NotNow::UnencryptedMessage.into());
         }
         let notify_type = informational::clear_hint(received.header, received.body).ok_or(NotNow::UnencryptedMessage)?;
         let (id, told) = (session.id, failure::refused(notify_type, session.stage(), session.path.remote, false));
-        self.hint(shared, id, told);
+        self.hint(shared, now, id, told);
         Ok(())
     }
 
-    /// The peer authentically refuses our message 5.
-    fn message5_refused(&mut self, shared: &mut Shared, now: Instant, index: usize, notify_type: Option<NotifyType>) -> Result<(), Error> {
+    /// The peer authentically refuses our message 5, or has already deleted the SA that message 6 would complete.
+    fn message5_refused(&mut self, shared: &mut Shared, now: Instant, index: usize, statements: Vec<Statement>) -> Result<(), Error> {
         let Some(session) = self.sessions.get(index) else { return Ok(()) };
-        let notify_type = notify_type.ok_or(NotNow::UnexpectedMessage)?;
         let (id, remote) = (session.id, session.path.remote);
-        let told = match notify_type {
+        let refusal = statements.into_iter().find_map(|statement| match statement {
             // The keys agree, or we could not read it: what fails is who we say we are.
-            NotifyType::AUTHENTICATION_FAILED => failure::refused(NotifyType::INVALID_ID_INFORMATION, Stage::Authentication, remote, true),
-            other => failure::refused(other, Stage::Authentication, remote, true),
-        };
-        self.give_up(shared, now, id, told);
+            Statement::Notification { notify_type: NotifyType::AUTHENTICATION_FAILED, .. } => {
+                Some(failure::refused(NotifyType::INVALID_ID_INFORMATION, Stage::Authentication, remote, true))
+            }
+            Statement::Notification { notify_type, .. } if notify_type.is_error() => {
+                Some(failure::refused(notify_type, Stage::Authentication, remote, true))
+            }
+            Statement::DeletedIsakmp(_) => Some(failure::deleted_early(remote)),
+            _ => None,
+        });
+        self.give_up(shared, now, id, refusal.ok_or(NotNow::UnexpectedMessage)?);
         Ok(())
     }
 
@@ -171,21 +178,23 @@ impl Connection {
         if last.is_none_or(|(last, _)| sequence > last) {
             self.moved(shared, path);
         }
-        let Some(session) = self.sessions.get(index) else { return Ok(()) };
-        let Some(established) = session.established() else { return Ok(()) };
-        let sa = &established.sa;
-        let body = informational::dpd(&sa.protection, NotifyType::R_U_THERE_ACK, sequence);
-        let message = informational::message(&sa.protection, &sa.iv, &mut shared.rng, PayloadType::NOTIFY, body);
-        shared.send(session.path, &message);
+        let Some(session) = self.sessions.get_mut(index) else { return Ok(()) };
+        let path = session.path;
+        let Some(established) = session.established_mut() else { return Ok(()) };
+        let body = informational::dpd(&established.sa.protection, NotifyType::R_U_THERE_ACK, sequence);
+        let message = established.say(&mut shared.rng, PayloadType::NOTIFY, body);
+        shared.send(path, &message);
         Ok(())
     }
 
     /// A message whose HASH binds it to this moment: the peer lives, and it lives there.
     pub(crate) fn authenticated(&mut self, shared: &mut Shared, now: Instant, index: usize, received: Received<'_>) {
         self.proof_of_life(shared, now);
-        if self.sessions.get(index).is_some() {
-            self.moved(shared, received.path);
+        if let Some(established) = self.sessions.get_mut(index).and_then(Session::established_mut) {
+            established.confirmed = true;
+            established.doubtful = false;
         }
+        self.moved(shared, received.path);
     }
 
     /// An authentic IKE message or ESP packet has come.
@@ -241,13 +250,14 @@ impl Connection {
     }
 
     fn ask(&mut self, shared: &mut Shared, now: Instant, dpd: Dpd) {
-        let Some(session) = self.questionable() else { return };
-        let Some(established) = session.established() else { return };
+        let Some(id) = self.questionable() else { return };
+        let Some(session) = self.sessions.iter_mut().find(|session| session.id == id) else { return };
+        let path = session.path;
+        let Some(established) = session.established_mut() else { return };
         let sequence = self.liveness.next_sequence;
-        let sa = &established.sa;
-        let body = informational::dpd(&sa.protection, NotifyType::R_U_THERE, sequence);
-        let message = informational::message(&sa.protection, &sa.iv, &mut shared.rng, PayloadType::NOTIFY, body);
-        shared.send(session.path, &message);
+        let body = informational::dpd(&established.sa.protection, NotifyType::R_U_THERE, sequence);
+        let message = established.say(&mut shared.rng, PayloadType::NOTIFY, body);
+        shared.send(path, &message);
         self.liveness.next_sequence = sequence.wrapping_add(1);
         let question = self.liveness.question.get_or_insert(Question { first: sequence, since: now });
         // Ten questions within the timeout: on a path that loses 30 % both ways a living peer answers one of them.
@@ -255,10 +265,11 @@ impl Connection {
         shared.timers.set(Timer::Dpd(self.id), (now + interval).min(question.since + dpd.timeout));
     }
 
-    /// The newest ISAKMP SA whose peer answers R-U-THERE.
-    fn questionable(&self) -> Option<&Session> {
-        let asks = |session: &&Session| session.established().is_some_and(|established| established.sa.dpd && !established.retiring);
-        self.sessions.iter().filter(asks).max_by_key(|session| session.id)
+    /// The ISAKMP SA to ask under, if its peer has announced that it answers R-U-THERE.
+    fn questionable(&self) -> Option<SessionId> {
+        let (id, ..) = self.usable_session()?;
+        let answers = |session: &&Session| session.established().is_some_and(|established| established.sa.dpd);
+        self.sessions.iter().find(|session| session.id == id).filter(answers).map(|session| session.id)
     }
 
     /// R-U-THERE stayed unanswered: both phases are gone at the peer, or nobody is there.
@@ -308,23 +319,19 @@ impl Connection {
     }
 
     /// DELETE for IPsec SAs by the SPIs of packets to us, under the newest ISAKMP SA there is.
-    pub(crate) fn send_delete_esp(&self, shared: &mut Shared, spis: &[u32]) {
-        let established = self.sessions.iter().filter_map(|session| Some((session, session.established()?)));
-        if let Some((session, established)) = established.max_by_key(|(session, _)| session.id) {
-            let sa = &established.sa;
-            let body = Delete::encode_esp(spis);
-            let message = informational::message(&sa.protection, &sa.iv, &mut shared.rng, PayloadType::DELETE, body);
-            shared.send(session.path, &message);
+    pub(crate) fn send_delete_esp(&mut self, shared: &mut Shared, spis: &[u32]) {
+        let newest = self.sessions.iter_mut().filter(|session| session.established().is_some()).max_by_key(|session| session.id);
+        let Some(session) = newest else { return };
+        let path = session.path;
+        if let Some(established) = session.established_mut() {
+            let message = established.say(&mut shared.rng, PayloadType::DELETE, Delete::encode_esp(spis));
+            shared.send(path, &message);
         }
     }
 }
 
-/// Reads an encrypted informational message that comes instead of message 6: the error it names, if it is authentic.
-fn refusal_of_message5(state: &ExpectMessage6, received: Received<'_>) -> Result<Option<NotifyType>, Error> {
+/// Reads an encrypted informational message that comes instead of message 6.
+fn refusal_of_message5(state: &ExpectMessage6, received: Received<'_>) -> Result<Vec<Statement>, Error> {
     let (protection, iv) = state.protection();
-    let statements = informational::open(protection, &iv, received.header, received.body)?;
-    Ok(statements.into_iter().find_map(|statement| match statement {
-        Statement::Notification { notify_type, .. } if notify_type.is_error() => Some(notify_type),
-        _ => None,
-    }))
+    informational::open(protection, &iv, received.header, received.body)
 }

@@ -9,7 +9,7 @@ use crate::child_sa::soft_lifetime;
 use crate::config::Start;
 use crate::connection::{Connection, Replacement};
 use crate::error::{DropReason, Error, Fatal, NotNow};
-use crate::event::{DeleteReason, Event, Failure, Role};
+use crate::event::{Code, DeleteReason, Event, Failure, Role};
 use crate::failure::{self, Stage};
 use crate::informational;
 use crate::isakmp_sa::{IsakmpSa, KeyChoice};
@@ -20,12 +20,12 @@ use crate::retransmit::{Answered, Ladder};
 use crate::session::{Established, Pending, Seen, Session, SessionId, State};
 use crate::shared::Shared;
 use crate::timer::Timer;
-use crate::wire::{Cookie, Header, NotifyType, PayloadType};
+use crate::wire::{Cookie, Delete, Header, NotifyType, PayloadType};
 
 /// How long a peer has to finish a main mode that it began.
 const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// Unfinished main modes of one connection's peer. Beyond them the oldest whose cookie has not come back goes: it may be forged.
-const MAX_HALF_OPEN: usize = 8;
+const MAX_HALF_OPEN: usize = 32;
 /// The same over all connections; beyond them new ones are not taken.
 const MAX_HALF_OPEN_TOTAL: usize = 1024;
 /// ISAKMP SAs of one connection. Two are usual while one is replaced.
@@ -57,7 +57,7 @@ impl Connection {
         let cookie = shared.new_cookie(self.id);
         let (state, message1) = ExpectMessage2::begin(Attempt { config: Arc::clone(&self.config), key }, cookie);
         let id = shared.new_session_id();
-        let announce_contact = std::mem::take(&mut self.announce_contact);
+        let lost_contact = self.lost_contact.take();
         self.sessions.push(Session {
             id,
             role: Role::Initiator,
@@ -69,7 +69,7 @@ impl Connection {
             pending: None,
             answered: None,
             hint: None,
-            announce_contact,
+            lost_contact,
         });
         shared.emit(Event::Negotiating { connection: self.id, role: Role::Initiator });
         self.say(shared, now, id, message1);
@@ -87,6 +87,9 @@ impl Connection {
         let Some(session) = self.sessions.get_mut(index) else { return Ok(()) };
         if session.answered.as_ref().is_some_and(|answered| answered.is(received.message)) {
             return repeat(shared, now, session, received.path);
+        }
+        if session.said(received.message) {
+            return Err(NotNow::Reflected.into());
         }
         let encrypted = matches!(session.state, State::Message5(_) | State::Message6(_));
         if encrypted != received.header.is_encrypted() {
@@ -152,7 +155,7 @@ impl Connection {
             pending: None,
             answered: Some(Answered::new(now, received.message, message2)),
             hint: None,
-            announce_contact: false,
+            lost_contact: None,
         });
         shared.emit(Event::Negotiating { connection: self.id, role: Role::Responder });
         Ok(())
@@ -187,10 +190,10 @@ impl Connection {
     }
 
     fn message4(&mut self, shared: &mut Shared, now: Instant, index: usize, received: Received<'_>) -> Result<(), Error> {
-        let holds_nothing = self.holds_nothing();
+        let since = self.sessions.get(index).and_then(|session| session.lost_contact);
+        let initial_contact = self.holds_nothing() || since.is_some_and(|since| self.holds_nothing_newer_than(since));
         let Some(session) = self.sessions.get_mut(index) else { return Ok(()) };
         let State::Message4(state) = &session.state else { return Ok(()) };
-        let initial_contact = session.announce_contact || holds_nothing;
         let (next, message5) = state.message4(received.header, received.body, session.path, initial_contact)?;
         if next.nat().encapsulates() {
             session.path = session.path.floated();
@@ -205,7 +208,7 @@ impl Connection {
         let initial_contact = self.holds_nothing();
         let Some(session) = self.sessions.get_mut(index) else { return Ok(()) };
         let State::Message5(state) = &session.state else { return Ok(()) };
-        let (sa, message6) = state.message5(received.header, received.body, initial_contact)?;
+        let (sa, message6) = state.message5(received.header, received.body, received.path, initial_contact)?;
         session.path = received.path;
         shared.send(session.path, &message6);
         session.answered = Some(Answered::new(now, received.message, message6));
@@ -222,7 +225,7 @@ impl Connection {
                 // The peer holds the key, so this is its own word and no repetition will change it.
                 let (protection, iv) = state.protection();
                 let refusal = informational::isakmp_notification(protection, NotifyType::INVALID_ID_INFORMATION);
-                let refusal = informational::message(protection, &iv, &mut shared.rng, PayloadType::NOTIFY, refusal);
+                let refusal = informational::message(protection, &iv, shared.new_message_id(), PayloadType::NOTIFY, refusal);
                 shared.send(session.path, &refusal);
                 let (id, remote) = (session.id, session.path.remote);
                 self.give_up(shared, now, id, failure::from_error(&error, Role::Initiator, Stage::Authentication, remote));
@@ -240,7 +243,7 @@ impl Connection {
         let remote = received.path.remote;
         let told = failure::from_error(error, session.role, session.stage(), remote);
         match session.role {
-            Role::Initiator => self.hint(shared, id, told),
+            Role::Initiator => self.hint(shared, now, id, told),
             Role::Responder => {
                 let authentic = match &session.state {
                     State::Message5(state) if matches!(error, Error::Fatal(Fatal::WrongIdentity { .. })) => state.protection(received.body),
@@ -248,7 +251,7 @@ impl Connection {
                 };
                 if let Some((protection, iv)) = authentic {
                     let refusal = informational::isakmp_notification(protection, NotifyType::INVALID_ID_INFORMATION);
-                    let refusal = informational::message(protection, &iv, &mut shared.rng, PayloadType::NOTIFY, refusal);
+                    let refusal = informational::message(protection, &iv, shared.new_message_id(), PayloadType::NOTIFY, refusal);
                     shared.send(received.path, &refusal);
                 } else {
                     let (theirs, ours) = (session.theirs, session.ours);
@@ -260,14 +263,32 @@ impl Connection {
     }
 
     /// As initiator: why the attempt will probably fail. Anybody may have sent what says so; the exchange goes on until its time is up.
-    pub(crate) fn hint(&mut self, shared: &mut Shared, id: SessionId, told: Failure) {
+    pub(crate) fn hint(&mut self, shared: &mut Shared, now: Instant, id: SessionId, told: Failure) {
         let retry_at = shared.timers.due(Timer::MainMode(self.id, id));
         let Some(session) = self.sessions.iter_mut().find(|session| session.id == id) else { return };
         if session.hint.as_ref().is_some_and(|hint| hint.code == told.code) {
             return;
         }
         session.hint = Some(told.clone());
+        let wrong_key = told.code == Code::PskMismatch;
         shared.emit(Event::Failed { connection: Some(self.id), remote: session.path.remote, failure: told, retry_at });
+        let alone = self.sessions.iter().filter(|session| session.is_connecting_initiator()).count() == 1;
+        if wrong_key && alone && self.turn_to_other_key() {
+            // Beside this attempt, not instead of it: the sign of a wrong key may be forged.
+            self.start_main_mode(shared, now);
+        }
+    }
+
+    /// As initiator with two keys, before the new one has worked: the other one's turn.
+    pub(crate) fn turn_to_other_key(&mut self) -> bool {
+        let turns = self.config.psk_next.is_some() && !self.next_key_worked;
+        if turns {
+            self.next_attempt_key = match self.next_attempt_key {
+                KeyChoice::Present => KeyChoice::Next,
+                KeyChoice::Next => KeyChoice::Present,
+            };
+        }
+        turns
     }
 
     /// As responder: once per main mode.
@@ -340,15 +361,26 @@ impl Connection {
     /// Ends a main mode of ours without success.
     pub(crate) fn give_up(&mut self, shared: &mut Shared, now: Instant, id: SessionId, told: Failure) {
         let Some(session) = self.sessions.iter().find(|session| session.id == id) else { return };
-        let remote = session.path.remote;
-        self.announce_contact |= session.announce_contact;
+        let (remote, started) = (session.path.remote, session.started);
+        self.lost_contact = self.lost_contact.or(session.lost_contact);
         self.drop_session(shared, id, DeleteReason::Expired);
+        if self.sessions.iter().filter_map(Session::established).any(|established| established.since >= started) {
+            // Another main mode, the peer's or with the other key, came up meanwhile.
+            self.reconcile(shared, now);
+            return;
+        }
         self.main_mode_failed(shared, now, remote, told);
     }
 
     /// Whether INITIAL-CONTACT is true: no SA of this connection is held.
     fn holds_nothing(&self) -> bool {
         self.pairs.is_empty() && self.sessions.iter().all(|session| session.established().is_none())
+    }
+
+    /// Whether everything that this connection has is older than that.
+    fn holds_nothing_newer_than(&self, since: Instant) -> bool {
+        let mut established = self.sessions.iter().filter_map(Session::established);
+        self.pairs.iter().all(|pair| pair.installed < since) && established.all(|established| established.since < since)
     }
 
     /// Main mode is done.
@@ -365,10 +397,20 @@ impl Connection {
             shared.timers.set(Timer::IsakmpRekey(self.id, id), at);
         }
         shared.timers.set(Timer::IsakmpExpire(self.id, id), now + sa.lifetime);
-        let (initial_contact, key, path) = (sa.initial_contact, sa.key, session.path);
-        let established =
-            Established { sa, since: now, rekey_at, quick: Default::default(), seen: Seen::default(), dpd_received: None, retiring: false };
+        let (initial_contact, key, path, remark) = (sa.initial_contact, sa.key, session.path, sa.lifetime_remark.clone());
+        let established = Established {
+            sa,
+            since: now,
+            rekey_at,
+            quick: Default::default(),
+            seen: Seen::default(),
+            dpd_received: None,
+            retiring: false,
+            confirmed: role == Role::Initiator,
+            doubtful: false,
+        };
         let info = established.info(path);
+        let logged = shared.logs_keys.then(|| established.sa.protection.logged_key());
         session.state = State::Established(Box::new(established));
 
         match key {
@@ -377,11 +419,19 @@ impl Connection {
         }
         self.replacement = Replacement::No;
         self.backoff.succeeded();
+        self.lost_contact = None;
         if initial_contact {
             self.initial_contact(shared, started, id);
         }
         shared.emit(Event::IkeEstablished { connection: self.id, info });
+        if let Some(key) = logged {
+            shared.emit(Event::IkeKey { connection: self.id, key });
+        }
+        if let Some(message) = remark {
+            shared.emit(Event::Warning { connection: self.id, message });
+        }
         if role == Role::Initiator {
+            self.drop_unfinished(shared, true);
             self.retire_sessions(shared, now, started, id);
         }
         self.bound_sessions(shared, now);
@@ -415,6 +465,7 @@ impl Connection {
             shared.timers.stop(Timer::IsakmpRekey(self.id, old));
             shared.timers.set(Timer::IsakmpExpire(self.id, old), now + RETIREMENT);
         }
+        self.leave_doubtful_sessions(shared);
     }
 
     fn bound_sessions(&mut self, shared: &mut Shared, now: Instant) {
@@ -468,12 +519,15 @@ impl Connection {
 
     /// Removes a session and, if it is established, tells the peer.
     pub(crate) fn delete_session(&mut self, shared: &mut Shared, now: Instant, id: SessionId, reason: DeleteReason) {
-        if let Some(session) = self.sessions.iter().find(|session| session.id == id)
-            && let Some(established) = session.established()
-        {
-            let message = informational::delete_isakmp(&established.sa.protection, &established.sa.iv, &mut shared.rng);
-            shared.send(session.path, &message);
-            self.last_removal = Some(now);
+        if let Some(session) = self.sessions.iter_mut().find(|session| session.id == id) {
+            let path = session.path;
+            if let Some(established) = session.established_mut() {
+                let protection = &established.sa.protection;
+                let body = Delete::encode_isakmp(protection.initiator_cookie, protection.responder_cookie);
+                let message = established.say(&mut shared.rng, PayloadType::DELETE, body);
+                shared.send(path, &message);
+                self.last_removal = Some(now);
+            }
         }
         self.drop_session(shared, id, reason);
     }

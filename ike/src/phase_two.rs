@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::RngExt as _;
-
-use crate::connection::Connection;
+use crate::connection::{Connection, Replacement};
 use crate::error::{Error, NotNow};
 use crate::event::{ChildSaId, DeleteReason, Event, Failure, Role};
 use crate::failure::{self, Stage};
@@ -21,6 +19,8 @@ use crate::wire::{NotifyType, PayloadType};
 
 /// How long a finished exchange answers repetitions.
 const REMEMBERED: Duration = Duration::from_secs(60);
+/// Message 1 has been sent so often, over 7 s, without an answer: the ISAKMP SA is in doubt.
+const DOUBT_AFTER: usize = 4;
 /// Quick modes of one ISAKMP SA that are remembered, finished ones included.
 const MAX_QUICK_MODES: usize = 128;
 
@@ -35,13 +35,7 @@ impl Connection {
         if established.quick.len() >= MAX_QUICK_MODES {
             return;
         }
-        let message_id = loop {
-            let message_id = shared.rng.random_range(1..=u32::MAX);
-            if !established.quick.contains_key(&message_id) && !established.seen.contains(message_id) {
-                break message_id;
-            }
-        };
-        established.seen.insert(message_id);
+        let message_id = established.new_message_id(&mut shared.rng);
         let spi_in = shared.new_spi();
         let (state, message1) = ExpectMessage2::begin(&established.sa, &mut shared.rng, config, (child, selectors), message_id, spi_in);
         shared.send(path, &message1);
@@ -174,11 +168,11 @@ impl Connection {
     /// Tells the peer why its quick mode goes no further, under the ISAKMP SA.
     fn refuse_quick_mode(&mut self, shared: &mut Shared, index: usize, error: &Error, spi: Option<u32>) -> Option<Vec<u8>> {
         let notify_type = failure::notification(error)?;
-        let session = self.sessions.get(index)?;
-        let sa = &session.established()?.sa;
+        let session = self.sessions.get_mut(index)?;
+        let path = session.path;
         let body = informational::esp_notification(notify_type, spi);
-        let message = informational::message(&sa.protection, &sa.iv, &mut shared.rng, PayloadType::NOTIFY, body);
-        shared.send(session.path, &message);
+        let message = session.established_mut()?.say(&mut shared.rng, PayloadType::NOTIFY, body);
+        shared.send(path, &message);
         Some(message)
     }
 
@@ -228,6 +222,10 @@ impl Connection {
         if let Some(wait) = pending.ladder.next_wait(&mut shared.rng) {
             shared.send(path, &pending.message);
             shared.timers.set(Timer::QuickMode(self.id, id, message_id), now + wait);
+            if pair.is_none() && pending.ladder.sent() == DOUBT_AFTER {
+                established.doubtful = true;
+                self.look_for_another_session(shared, now);
+            }
             return;
         }
         match pair {
@@ -243,6 +241,32 @@ impl Connection {
             }
         }
         self.reconcile(shared, now);
+    }
+
+    /// An ISAKMP SA that does not answer may be one that the peer has lost: quick modes move to another one, which is made if there is none.
+    /// The unanswered ones go on until then.
+    fn look_for_another_session(&mut self, shared: &mut Shared, now: Instant) {
+        let trusted = |session: &Session| session.established().is_some_and(|established| !established.retiring && !established.doubtful);
+        if self.sessions.iter().any(trusted) {
+            self.leave_doubtful_sessions(shared);
+        } else if self.replacement == Replacement::No {
+            self.replacement = Replacement::Due;
+        }
+        self.reconcile(shared, now);
+    }
+
+    /// Drops the unanswered quick modes of doubtful ISAKMP SAs; what they were for is still needed.
+    pub(crate) fn leave_doubtful_sessions(&mut self, shared: &mut Shared) {
+        for session in &mut self.sessions {
+            let id = session.id;
+            let Some(established) = session.established_mut().filter(|established| established.doubtful) else { continue };
+            established.quick.retain(|&message_id, quick| {
+                let QuickMode::Initiator { state, .. } = quick else { return true };
+                shared.free_spi(state.spi_in());
+                shared.timers.stop(Timer::QuickMode(self.id, id, message_id));
+                false
+            });
+        }
     }
 
     /// Ends a quick mode of ours without success.

@@ -21,17 +21,17 @@ pub(crate) struct Ladder {
 }
 
 impl Ladder {
+    /// How many times the message has been sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.step
+    }
+
     /// How long to wait after the sending that happens now; `None` when nothing is left to wait for. A few per cent are added at random so that
     /// two ends that began together do not stay in step.
     pub(crate) fn next_wait(&mut self, rng: &mut (impl CryptoRng + ?Sized)) -> Option<Duration> {
         let seconds = *STEPS.get(self.step)?;
         self.step += 1;
         Some(Duration::from_millis(seconds * rng.random_range(1020..1100)))
-    }
-
-    /// How many times the message has been sent.
-    pub(crate) fn sent(&self) -> usize {
-        self.step
     }
 }
 
@@ -53,6 +53,11 @@ impl Answered {
     /// Whether this is the message that was answered, byte for byte.
     pub(crate) fn is(&self, datagram: &[u8]) -> bool {
         self.request == datagram
+    }
+
+    /// Whether this is the answer, byte for byte.
+    pub(crate) fn answer_is(&self, datagram: &[u8]) -> bool {
+        self.answer == datagram
     }
 
     /// The same bytes again, unless they were sent too often: twice in all to a peer that has not returned our cookie, else once a second.
@@ -79,7 +84,7 @@ mod tests {
         let mut rng = StdRng::from_seed([1; 32]);
         let mut ladder = Ladder::default();
         let waits: Vec<_> = std::iter::from_fn(|| ladder.next_wait(&mut rng)).collect();
-        assert_eq!(waits.len(), ladder.sent());
+        assert_eq!(waits.len(), STEPS.len());
         assert!(waits.iter().all(|&wait| wait > REPEAT_INTERVAL));
         let total: Duration = waits.iter().sum();
         assert!((Duration::from_secs(27)..Duration::from_secs(30)).contains(&total), "{total:?}");

@@ -3,20 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use rand::{CryptoRng, RngExt as _};
+
 use crate::event::{ChildSaId, Failure, IkeSaInfo, Role};
 use crate::failure::Stage;
+use crate::informational;
 use crate::isakmp_sa::IsakmpSa;
 use crate::main_mode::{initiator, responder};
 use crate::nat::Path;
 use crate::quick_mode;
 use crate::retransmit::{Answered, Ladder};
-use crate::wire::{Cookie, Header};
+use crate::wire::{Cookie, Header, PayloadType};
 
 /// Names a session for as long as the endpoint lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionId(pub(crate) u64);
 
-/// How many message ids of finished exchanges a session remembers, so that a recorded message means nothing when it is sent again.
+/// How many message ids a session remembers, the peer's and ours, so that a recorded message means nothing when it is sent again.
 const REMEMBERED_MESSAGE_IDS: usize = 4096;
 
 /// One ISAKMP SA, finished or not.
@@ -37,8 +40,8 @@ pub(crate) struct Session {
     pub(crate) answered: Option<Answered>,
     /// Why this attempt will probably fail, by what nobody has proved. Said once, acted upon only when time is up.
     pub(crate) hint: Option<Failure>,
-    /// Message 5 carries INITIAL-CONTACT whatever we hold: the peer has lost what we hold.
-    pub(crate) announce_contact: bool,
+    /// Since when the peer seems to have lost what we hold: message 5 carries INITIAL-CONTACT unless we got something newer.
+    pub(crate) lost_contact: Option<Instant>,
 }
 
 /// A message that waits for its answer.
@@ -75,6 +78,10 @@ pub(crate) struct Established {
     pub(crate) dpd_received: Option<(u32, Instant)>,
     /// A newer one has taken its place: nothing new begins here.
     pub(crate) retiring: bool,
+    /// The peer has it too: it sent message 6, or something under it. Message 6 of ours may have been lost.
+    pub(crate) confirmed: bool,
+    /// A quick mode of ours has been unanswered for long: the peer may have lost it.
+    pub(crate) doubtful: bool,
 }
 
 /// One quick mode.
@@ -119,6 +126,12 @@ impl Session {
         }
     }
 
+    /// Whether this is our own last message, sent back by somebody: message 3 could pass for message 4.
+    pub(crate) fn said(&self, message: &[u8]) -> bool {
+        let pending = self.pending.as_ref().is_some_and(|pending| pending.message == message);
+        pending || self.answered.as_ref().is_some_and(|answered| answered.answer_is(message))
+    }
+
     pub(crate) fn established(&self) -> Option<&Established> {
         match &self.state {
             State::Established(established) => Some(established),
@@ -157,6 +170,23 @@ impl Session {
 }
 
 impl Established {
+    /// An informational message of ours. Its message id counts as seen, so that it means nothing if somebody sends it back.
+    pub(crate) fn say(&mut self, rng: &mut (impl CryptoRng + ?Sized), kind: PayloadType, body: Vec<u8>) -> Vec<u8> {
+        let message_id = self.new_message_id(rng);
+        informational::message(&self.sa.protection, &self.sa.iv, message_id, kind, body)
+    }
+
+    /// A message id for an exchange of ours: not zero, and unlike any other under this SA.
+    pub(crate) fn new_message_id(&mut self, rng: &mut (impl CryptoRng + ?Sized)) -> u32 {
+        loop {
+            let message_id = rng.random_range(1..=u32::MAX);
+            if !self.seen.contains(message_id) {
+                self.seen.insert(message_id);
+                return message_id;
+            }
+        }
+    }
+
     pub(crate) fn info(&self, path: Path) -> IkeSaInfo {
         IkeSaInfo {
             role: self.sa.role,
@@ -179,7 +209,7 @@ impl Established {
     }
 }
 
-/// Message ids of the peer's exchanges, the oldest forgotten first.
+/// Message ids that have been used, the oldest forgotten first.
 #[derive(Default)]
 pub(crate) struct Seen {
     ids: BTreeSet<u32>,

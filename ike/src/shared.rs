@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     next_child: u64,
     /// Main modes as responder that are not finished, over all connections.
     pub(crate) half_open: usize,
+    /// Whether the owner wants the keys of ISAKMP SAs.
+    pub(crate) logs_keys: bool,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
             transmits: VecDeque::new(),
             drops: BTreeMap::new(),
             cookies: BTreeMap::new(),
+            logs_keys: false,
             spis: BTreeMap::new(),
             next_session: 0,
             next_child: 0,
@@ -134,6 +137,11 @@ impl Shared {
 
     pub(crate) fn pair_of(&self, spi: u32) -> Option<(ConnectionId, ChildSaId)> {
         self.spis.get(&spi).copied().flatten()
+    }
+
+    /// A message id for an exchange that no established SA keeps count of.
+    pub(crate) fn new_message_id(&mut self) -> u32 {
+        self.rng.random_range(1..=u32::MAX)
     }
 
     /// A random part of `span`.

@@ -167,6 +167,7 @@ pub(super) fn read<'a>(ledger: &mut Ledger<'a>, section: &Section<'a>, acls: &mu
             policy,
             replay_window: esp.replay_window,
             health_check,
+            retired: false,
         })
     })();
     Draft { name, connection, places, holds_psk }

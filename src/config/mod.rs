@@ -184,7 +184,7 @@ pub struct Gateway {
 }
 
 /// `[[connection]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// Everything the negotiation depends on: name, addresses, key, identities, proposals, lifetimes, selectors.
     pub ike: ConnectionConfig,
@@ -198,6 +198,8 @@ pub struct Connection {
     pub replay_window: u32,
     /// The cloud's health check.
     pub health_check: Option<HealthCheck>,
+    /// A reload has taken it out of the file; only its index is still in use.
+    pub retired: bool,
 }
 
 /// `health_check`.

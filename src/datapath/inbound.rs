@@ -85,7 +85,7 @@ impl Inbound {
             let facts = &entry.facts;
             let connection = tables.connections.get(facts.connection);
             let counters = connection.map(|c| Arc::clone(&c.counters)).unwrap_or_default();
-            let way_back = connection.and_then(|c| c.outbound.get(facts.child)?.as_ref());
+            let way_back = connection.and_then(|c| c.outbound.get(entry.child)?.as_ref());
             let (sa, remote) = match old.iter().position(|r| r.entry.facts.id == facts.id) {
                 Some(i) => {
                     let Receiving { sa, remote, .. } = old.swap_remove(i);

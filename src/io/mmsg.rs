@@ -189,7 +189,7 @@ fn tos(header: &libc::msghdr) -> u8 {
         let mut message = libc::CMSG_FIRSTHDR(header);
         while let Some(m) = message.as_ref() {
             let data: *const c_void = libc::CMSG_DATA(message).cast();
-            let len = (m.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+            let len = m.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
             match (m.cmsg_level, m.cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_TOS) if len >= 1 => {
                     value = *data.cast::<u8>();

@@ -120,7 +120,7 @@ impl Netlink {
             .into_iter()
             .filter(|r| table(r) == u32::from(RouteHeader::RT_TABLE_MAIN) && destination(r) == Some(route.destination))
             .filter(|r| metric(r) == tunnel_metric(route.destination))
-            .partition(|r| is_ours(r));
+            .partition(is_ours);
         if let Some(owner) = foreign.first() {
             return Err(NetlinkError::Taken { destination: route.destination, owner: describe(owner) });
         }

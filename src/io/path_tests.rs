@@ -1,8 +1,9 @@
 //! The packet threads between two namespaces: real TUN devices, real sockets, real SAs.
 #![allow(clippy::unwrap_used)]
 
-use std::io::Read;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -51,8 +52,13 @@ fn namespaces() -> (Namespace, Namespace) {
 
 /// Starts the end `A` or the other one in the calling thread's namespace.
 fn start(first: bool, in_udp: bool) -> End {
+    start_over((A, B), first, in_udp)
+}
+
+/// As [`start`], over these outer addresses.
+fn start_over(outer: (IpAddr, IpAddr), first: bool, in_udp: bool) -> End {
     let tun = Arc::new(Tun::open("tandem0", 1400).unwrap());
-    let (local, remote) = if first { (A, B) } else { (B, A) };
+    let (local, remote) = if first { outer } else { (outer.1, outer.0) };
     shell(if first {
         "ip route add 172.16.0.0/16 dev tandem0 src 192.168.0.1"
     } else {
@@ -85,7 +91,6 @@ fn tables(first: bool, path: OuterPath) -> Tables {
     let facts = Arc::new(SaFacts {
         id: ChildSaId(1),
         connection: 0,
-        child: 0,
         selectors,
         spi_in,
         spi_out,
@@ -101,7 +106,7 @@ fn tables(first: bool, path: OuterPath) -> Tables {
             counters: Arc::default(),
         }],
         routes: vec![RouteEntry { destination: selectors.remote.net, connection: 0 }],
-        inbound: vec![Arc::new(InboundEntry { facts, sa: Handover::new(inbound), in_udp })],
+        inbound: vec![Arc::new(InboundEntry { facts, sa: Handover::new(inbound), child: 0, in_udp })],
         echoes: vec![ECHO],
         icmp_source: None,
     }
@@ -141,6 +146,40 @@ fn two_gateways_carry_packets_in_raw_esp_and_in_udp() {
 }
 
 #[test]
+fn the_outer_addresses_may_be_ipv6() {
+    for in_udp in [false, true] {
+        let (a, b) = namespaces();
+        a.shell("ip addr add fd00::20/64 dev ge1 nodad");
+        b.shell("ip addr add fd00::1/64 dev ge1 nodad");
+        let outer: (IpAddr, IpAddr) = ("fd00::20".parse().unwrap(), "fd00::1".parse().unwrap());
+        let (_end_a, _end_b) = (a.run(move || start_over(outer, true, in_udp)), b.run(move || start_over(outer, false, in_udp)));
+        a.shell("ping -c2 -i0.05 -W2 172.16.1.10");
+    }
+}
+
+#[test]
+fn a_tcp_stream_arrives_whole_and_nothing_is_dropped_on_the_way() {
+    for in_udp in [false, true] {
+        let (a, b) = namespaces();
+        let (end_a, end_b) = (a.run(move || start(true, in_udp)), b.run(move || start(false, in_udp)));
+        let listener = b.run(|| TcpListener::bind("172.16.1.10:5201").unwrap());
+        let sent: Vec<u8> = (0..20 << 20u32).map(|i: u32| (i ^ (i >> 11)) as u8).collect();
+        let expected = sent.clone();
+        let receiver = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            assert!(received == expected, "{} bytes", received.len());
+        });
+        a.run(move || TcpStream::connect("172.16.1.10:5201").unwrap().write_all(&sent).unwrap());
+        receiver.join().unwrap();
+        for end in [&end_a, &end_b] {
+            let dropped: Vec<_> = DropReason::ALL.iter().filter(|r| end.drops.get(**r) != 0).collect();
+            assert!(dropped.is_empty(), "{dropped:?}");
+        }
+    }
+}
+
+#[test]
 fn a_packet_that_the_tunnel_cannot_carry_is_answered_through_the_device() {
     let (a, _b) = namespaces();
     let end = a.run(|| {
@@ -164,7 +203,8 @@ fn the_outer_header_has_the_inner_tos_and_may_not_be_fragmented() {
     let _end = a.run(|| start(true, false));
     a.shell("ping -Q 0xb8 -c1 -W0.1 172.16.1.10 || true");
     let mut packet = [0; 2000];
-    (&raw).read(&mut packet).unwrap();
+    let n = (&raw).read(&mut packet).unwrap();
+    assert!(n > 100);
     assert_eq!((packet[1], packet[6] & 0x40, packet[9]), (0xb8, 0x40, 50));
     assert_eq!(&packet[12..24], &[198, 51, 100, 20, 198, 51, 100, 1, 0, 0, 0x10, 2], "addresses and SPI");
 }
@@ -221,9 +261,9 @@ fn idle_threads_sleep_and_still_let_go_of_an_sa_that_is_gone() {
     let sa = Arc::downgrade(end.tables.connections[0].outbound[0].as_ref().unwrap());
     eventually("both threads hold the SA's facts", || sa.strong_count() > 1);
     std::thread::sleep(Duration::from_millis(100));
-    let before: Vec<_> = threads.iter().map(switches).collect();
+    let before: Vec<_> = threads.iter().map(|t| switches(t)).collect();
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(threads.iter().map(switches).collect::<Vec<_>>(), before, "nobody woke up");
+    assert_eq!(threads.iter().map(|t| switches(t)).collect::<Vec<_>>(), before, "nobody woke up");
 
     let End { threads, tables, .. } = end;
     threads.publish(Arc::default());
@@ -273,7 +313,7 @@ fn an_interface_that_comes_back_under_another_index_gets_new_sockets() {
 }
 
 /// The threads of the packet path in the calling thread's namespace, as folders of `/proc`.
-fn packet_threads() -> Vec<std::path::PathBuf> {
+fn packet_threads() -> Vec<PathBuf> {
     let here = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|t| t.unwrap().path());
     tasks
@@ -283,7 +323,7 @@ fn packet_threads() -> Vec<std::path::PathBuf> {
 }
 
 /// How often a thread has gone to sleep.
-fn switches(task: &std::path::PathBuf) -> String {
+fn switches(task: &Path) -> String {
     let status = std::fs::read_to_string(task.join("status")).unwrap();
     status.lines().find(|l| l.starts_with("voluntary_ctxt_switches")).unwrap().to_owned()
 }

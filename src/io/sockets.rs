@@ -247,8 +247,7 @@ fn bound(end: &LocalEnd, what: &'static str, kind: Type, protocol: Protocol, por
         })?;
     }
     // An address that is absent at start (DHCP, a failover address) may come later; until then sending from it fails.
-    let freebind =
-        if local.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_only_v6(true).and_then(|()| socket.set_freebind_v6(true)) };
+    let freebind = if local.is_ipv4() { socket.set_freebind_v4(true) } else { socket.set_freebind_v6(true) };
     freebind.and_then(|()| socket.bind(&SocketAddr::new(local, port).into())).map_err(error("CAP_NET_BIND_SERVICE"))?;
     Ok(socket)
 }

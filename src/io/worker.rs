@@ -527,10 +527,13 @@ impl<'a> InThread<'a> {
                 self.batch.received.push(Received { packet, local, remote: incoming.remote, in_udp: true, tos: incoming.tos });
             }
             port4500::Kind::Ike => {
-                let local = SocketAddr::new(local, NAT_PORT);
-                let notice = Notice::Ike { local, remote: incoming.remote, datagram: payload.to_vec() };
-                if !self.queues.notify(notice) {
-                    self.shared.drops.count(DropReason::ControlFull);
+                // The place first: a flood must not make us copy what is then dropped.
+                match self.queues.ike.try_reserve() {
+                    Ok(place) => {
+                        let local = SocketAddr::new(local, NAT_PORT);
+                        place.send(Notice::Ike { local, remote: incoming.remote, datagram: payload.to_vec() });
+                    }
+                    Err(_) => self.shared.drops.count(DropReason::ControlFull),
                 }
             }
             port4500::Kind::Keepalive => {}

@@ -211,7 +211,6 @@ fn install(gateway: &mut Gateway, link: Link, selectors: TrafficSelectors, peer:
     let facts = Arc::new(SaFacts {
         id: ChildSaId(u64::from(link.id)),
         connection: link.connection,
-        child: link.child,
         selectors,
         spi_in,
         spi_out,
@@ -223,7 +222,12 @@ fn install(gateway: &mut Gateway, link: Link, selectors: TrafficSelectors, peer:
     } else {
         OuterPath::Esp { local: gateway.address, remote: peer }
     };
-    gateway.tables.inbound.push(Arc::new(InboundEntry { facts: Arc::clone(&facts), sa: Handover::new(inbound), in_udp: link.in_udp }));
+    gateway.tables.inbound.push(Arc::new(InboundEntry {
+        facts: Arc::clone(&facts),
+        sa: Handover::new(inbound),
+        child: link.child,
+        in_udp: link.in_udp,
+    }));
     let entry = OutboundEntry { facts, sa: Handover::new(outbound), path, max_inner: link.max_inner };
     gateway.tables.connections[link.connection].outbound[link.child] = Some(Arc::new(entry));
 }

@@ -4,6 +4,9 @@ use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::{AeadCore, AeadInOut, Aes128Gcm, Aes256Gcm, KeyInit, Tag};
 use zeroize::Zeroizing;
 
+use super::Kernel;
+#[cfg(target_arch = "x86_64")]
+use super::{Choice, x86};
 use crate::suite::{HEADER_LEN, SALT_LEN};
 use crate::{Cipher, Packet};
 
@@ -17,16 +20,20 @@ pub(crate) struct Gcm {
 }
 
 enum Key {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(x86::Gcm),
     Aes128(Box<Aes128Gcm>),
     Aes256(Box<Aes256Gcm>),
 }
 
 impl Gcm {
     /// `None` if key or salt have not the cipher's length, or the cipher is not GCM.
-    pub(crate) fn new(cipher: Cipher, key: &[u8], salt: &[u8]) -> Option<Self> {
-        let key = match cipher {
-            Cipher::Aes128Gcm16 => Key::Aes128(Box::new(KeyInit::new_from_slice(key).ok()?)),
-            Cipher::Aes256Gcm16 => Key::Aes256(Box::new(KeyInit::new_from_slice(key).ok()?)),
+    pub(crate) fn new(kernel: Kernel, cipher: Cipher, key: &[u8], salt: &[u8]) -> Option<Self> {
+        let key = match (kernel.0, cipher) {
+            #[cfg(target_arch = "x86_64")]
+            (Choice::Avx512(token), Cipher::Aes128Gcm16 | Cipher::Aes256Gcm16) => Key::Avx512(x86::Gcm::new(token, key)?),
+            (_, Cipher::Aes128Gcm16) => Key::Aes128(Box::new(KeyInit::new_from_slice(key).ok()?)),
+            (_, Cipher::Aes256Gcm16) => Key::Aes256(Box::new(KeyInit::new_from_slice(key).ok()?)),
             _ => return None,
         };
         Some(Self { key, salt: Zeroizing::new(salt.try_into().ok()?) })
@@ -37,6 +44,11 @@ impl Gcm {
         for place in places {
             let parts = self.split(&mut arena[place.range()]);
             let icv = match &self.key {
+                #[cfg(target_arch = "x86_64")]
+                Key::Avx512(key) => {
+                    key.seal(&parts.nonce, parts.header, parts.text, parts.icv);
+                    continue;
+                }
                 Key::Aes128(key) => seal(&**key, &parts.nonce, parts.header, parts.text),
                 Key::Aes256(key) => seal(&**key, &parts.nonce, parts.header, parts.text),
             };
@@ -48,6 +60,8 @@ impl Gcm {
     pub(crate) fn open(&self, arena: &mut [u8], place: Packet) -> bool {
         let parts = self.split(&mut arena[place.range()]);
         match &self.key {
+            #[cfg(target_arch = "x86_64")]
+            Key::Avx512(key) => key.open(&parts.nonce, parts.header, parts.text, parts.icv),
             Key::Aes128(key) => open(&**key, &parts.nonce, parts.header, parts.text, parts.icv),
             Key::Aes256(key) => open(&**key, &parts.nonce, parts.header, parts.text, parts.icv),
         }

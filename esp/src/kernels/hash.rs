@@ -6,6 +6,10 @@ use zeroize::Zeroize;
 pub(crate) trait Hash {
     /// The chaining value.
     type State: Copy + Zeroize;
+    /// Room for two blocks.
+    type Ending: Copy + AsRef<[u8]> + AsMut<[u8]>;
+    /// That, all zero.
+    const EMPTY_ENDING: Self::Ending;
     /// Bytes of a block.
     const BLOCK: usize;
     /// Bytes of the output.
@@ -32,6 +36,8 @@ pub(crate) enum Sha512 {}
 
 impl Hash for Md5 {
     type State = [u32; 4];
+    type Ending = [u8; 2 * Self::BLOCK];
+    const EMPTY_ENDING: Self::Ending = [0; 2 * Self::BLOCK];
     const BLOCK: usize = 64;
     const OUTPUT: usize = 16;
     const LENGTH_FIELD: usize = 8;
@@ -54,6 +60,8 @@ impl Hash for Md5 {
 
 impl Hash for Sha1 {
     type State = [u32; 5];
+    type Ending = [u8; 2 * Self::BLOCK];
+    const EMPTY_ENDING: Self::Ending = [0; 2 * Self::BLOCK];
     const BLOCK: usize = 64;
     const OUTPUT: usize = 20;
     const LENGTH_FIELD: usize = 8;
@@ -76,6 +84,8 @@ impl Hash for Sha1 {
 
 impl Hash for Sha256 {
     type State = [u32; 8];
+    type Ending = [u8; 2 * Self::BLOCK];
+    const EMPTY_ENDING: Self::Ending = [0; 2 * Self::BLOCK];
     const BLOCK: usize = 64;
     const OUTPUT: usize = 32;
     const LENGTH_FIELD: usize = 8;
@@ -101,6 +111,8 @@ macro_rules! sha512_family {
     ($name:ident, $output:literal, $initial:expr) => {
         impl Hash for $name {
             type State = [u64; 8];
+            type Ending = [u8; 2 * Self::BLOCK];
+            const EMPTY_ENDING: Self::Ending = [0; 2 * Self::BLOCK];
             const BLOCK: usize = 128;
             const OUTPUT: usize = $output;
             const LENGTH_FIELD: usize = 16;

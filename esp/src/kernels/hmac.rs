@@ -2,8 +2,10 @@
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::Kernel;
 use super::hash::{Hash, Md5, Sha1, Sha256, Sha384, Sha512};
-use super::{CHUNK, Choice, Kernel};
+#[cfg(target_arch = "x86_64")]
+use super::{CHUNK, Choice};
 use crate::{Integrity, Packet};
 
 /// Bytes of the longest ICV (HMAC-SHA-512-256).
@@ -14,8 +16,6 @@ pub(crate) type Icv = [u8; ICV_MAX];
 
 /// Bytes of the longest hash block (SHA-384, SHA-512).
 const BLOCK_MAX: usize = 128;
-/// Bytes of the longest hash output (SHA-512).
-const DIGEST_MAX: usize = 64;
 
 /// The integrity key of an SA.
 pub(crate) struct Hmac {
@@ -49,6 +49,10 @@ impl Hmac {
             #[cfg(target_arch = "x86_64")]
             (Key::Sha1(key), Choice::Avx512(token)) => {
                 key.compute_together(arena, spans, icvs, |states, messages| token.sha1(states, messages))
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Key::Sha256(key), Choice::Avx512(token)) => {
+                key.compute_together(arena, spans, icvs, |states, messages| token.sha256(states, messages))
             }
             (Key::Md5(key), _) => key.compute_apart(arena, spans, icvs),
             (Key::Sha1(key), _) => key.compute_apart(arena, spans, icvs),
@@ -89,41 +93,38 @@ impl<H: Hash> HmacKey<H> {
     fn mac(&self, message: &[u8], out: &mut [u8]) {
         let mut state = self.inner;
         let rest = H::absorb(&mut state, message);
-        let last = Ending::new::<H>(rest, message.len());
-        H::absorb(&mut state, last.blocks());
-
-        let mut digest = [0; DIGEST_MAX];
-        H::write(&state, &mut digest);
-        let mut state = self.outer;
-        let last = Ending::new::<H>(&digest[..H::OUTPUT], H::OUTPUT);
-        H::absorb(&mut state, last.blocks());
-        H::write(&state, out);
+        H::absorb(&mut state, inner_ending::<H>(&mut { H::EMPTY_ENDING }, rest, message.len()));
+        let mut outer = self.outer;
+        H::absorb(&mut outer, outer_ending::<H>(&mut { H::EMPTY_ENDING }, &state));
+        H::write(&outer, out);
     }
 
     /// Several packets side by side: `absorb` takes whole blocks, one message for each state.
+    #[cfg(target_arch = "x86_64")]
     fn compute_together(&self, arena: &[u8], spans: &[Packet], icvs: &mut [Icv], absorb: impl Fn(&mut [H::State], &[&[u8]])) {
         for (spans, icvs) in spans.chunks(CHUNK).zip(icvs.chunks_mut(CHUNK)) {
-            let count = spans.len();
             let mut states = [self.inner; CHUNK];
-            let states = &mut states[..count];
+            let states = &mut states[..spans.len()];
             let mut messages: [&[u8]; CHUNK] = [&[]; CHUNK];
-            let mut endings = [Ending::EMPTY; CHUNK];
-
-            for ((span, message), ending) in spans.iter().zip(&mut messages).zip(&mut endings) {
-                let (blocks, rest) = arena[span.range()].split_at(span.len - span.len % H::BLOCK);
-                *message = blocks;
-                *ending = Ending::new::<H>(rest, span.len);
+            let messages = &mut messages[..spans.len()];
+            for (span, message) in spans.iter().zip(&mut *messages) {
+                *message = &arena[span.start..][..span.len - span.len % H::BLOCK];
             }
-            absorb(states, &messages[..count]);
-            absorb(states, &endings.each_ref().map(Ending::blocks)[..count]);
+            absorb(states, messages);
 
-            for (state, ending) in states.iter_mut().zip(&mut endings) {
-                let mut digest = [0; DIGEST_MAX];
-                H::write(state, &mut digest);
-                *ending = Ending::new::<H>(&digest[..H::OUTPUT], H::OUTPUT);
+            let mut endings = [H::EMPTY_ENDING; CHUNK];
+            for ((span, message), ending) in spans.iter().zip(&mut *messages).zip(&mut endings) {
+                let rest = &arena[span.range()][message.len()..];
+                *message = inner_ending::<H>(ending, rest, span.len);
+            }
+            absorb(states, messages);
+
+            let mut endings = [H::EMPTY_ENDING; CHUNK];
+            for ((state, message), ending) in states.iter_mut().zip(&mut *messages).zip(&mut endings) {
+                *message = outer_ending::<H>(ending, state);
                 *state = self.outer;
             }
-            absorb(states, &endings.each_ref().map(Ending::blocks)[..count]);
+            absorb(states, messages);
             for (state, icv) in states.iter().zip(icvs) {
                 H::write(state, icv);
             }
@@ -131,31 +132,28 @@ impl<H: Hash> HmacKey<H> {
     }
 }
 
-/// The last, partial block of a message with padding and length: one block or two.
-#[derive(Clone, Copy)]
-struct Ending {
-    bytes: [u8; 2 * BLOCK_MAX],
-    len: usize,
+/// The end of the inner message: what follows its whole blocks, padding and length. The message has `len` bytes and follows the block of the padded key.
+fn inner_ending<'a, H: Hash>(ending: &'a mut H::Ending, rest: &[u8], len: usize) -> &'a [u8] {
+    let ending = ending.as_mut();
+    ending[..rest.len()].copy_from_slice(rest);
+    pad::<H>(ending, rest.len(), len)
 }
 
-impl Ending {
-    const EMPTY: Self = Self { bytes: [0; 2 * BLOCK_MAX], len: 0 };
+/// The outer message: the inner hash, padding and length.
+fn outer_ending<'a, H: Hash>(ending: &'a mut H::Ending, inner: &H::State) -> &'a [u8] {
+    let ending = ending.as_mut();
+    H::write(inner, &mut ending[..H::OUTPUT]);
+    pad::<H>(ending, H::OUTPUT, H::OUTPUT)
+}
 
-    /// What follows the whole blocks of a message of `len` bytes, which itself follows the block of the padded key.
-    fn new<H: Hash>(rest: &[u8], len: usize) -> Self {
-        let mut this = Self::EMPTY;
-        this.bytes[..rest.len()].copy_from_slice(rest);
-        this.bytes[rest.len()] = 0x80;
-        this.len = if rest.len() < H::BLOCK - H::LENGTH_FIELD { H::BLOCK } else { 2 * H::BLOCK };
-        // SHA-384 and SHA-512 have 16 bytes for the length, of which the first 8 are never needed.
-        let length = H::length(8 * (H::BLOCK + len) as u64);
-        this.bytes[this.len - length.len()..this.len].copy_from_slice(&length);
-        this
-    }
-
-    fn blocks(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+/// Pads the `used` bytes at the end of a message of `len` bytes to one block or two, and returns those.
+fn pad<H: Hash>(ending: &mut [u8], used: usize, len: usize) -> &[u8] {
+    ending[used] = 0x80;
+    let end = if used < H::BLOCK - H::LENGTH_FIELD { H::BLOCK } else { 2 * H::BLOCK };
+    // SHA-384 and SHA-512 have 16 bytes for the length, of which the first 8 are never needed.
+    let length = H::length(8 * (H::BLOCK + len) as u64);
+    ending[end - length.len()..end].copy_from_slice(&length);
+    &ending[..end]
 }
 
 impl<H: Hash> Drop for HmacKey<H> {

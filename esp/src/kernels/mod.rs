@@ -4,6 +4,8 @@
 //! lengths, so that it can keep several of them in flight: CBC encryption and hashing are serial inside a packet, but not across packets.
 //! `portable` is the reference: safe code that leaves the choice of AES and SHA instructions to the crates below it. `x86` is checked against it.
 
+#[cfg(test)]
+mod agreement;
 mod gcm;
 mod hash;
 mod hmac;

@@ -2,7 +2,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tandem_esp::{Cipher, HEADROOM, InboundSa, Integrity, OpenError, OutboundSa, Packet, Suite, TAILROOM};
+use tandem_esp::{Cipher, HEADROOM, InboundSa, Integrity, Kernel, OpenError, OutboundSa, Packet, Suite, TAILROOM};
 
 pub(crate) const SPI: u32 = 0xc0ff_ee00;
 
@@ -17,9 +17,14 @@ pub(crate) fn every_suite() -> Vec<Suite> {
 
 /// Two ends with the same keys. The same seed gives the same IVs.
 pub(crate) fn pair(suite: Suite, replay_window: u32, seed: u64) -> (OutboundSa, InboundSa) {
+    pair_with(Kernel::best(), suite, replay_window, seed)
+}
+
+/// Likewise, with a given kernel.
+pub(crate) fn pair_with(kernel: Kernel, suite: Suite, replay_window: u32, seed: u64) -> (OutboundSa, InboundSa) {
     let keymat: Vec<u8> = (0..suite.keymat_len()).map(|i| (i * 29 + 17) as u8).collect();
-    let outbound = OutboundSa::new(SPI, suite, &keymat, &mut StdRng::seed_from_u64(seed)).unwrap();
-    (outbound, InboundSa::new(SPI, suite, &keymat, replay_window).unwrap())
+    let outbound = OutboundSa::with_kernel(kernel, SPI, suite, &keymat, &mut StdRng::seed_from_u64(seed)).unwrap();
+    (outbound, InboundSa::with_kernel(kernel, SPI, suite, &keymat, replay_window).unwrap())
 }
 
 /// Places packets one behind the other, with head and tail room.

@@ -5,7 +5,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use crate::common::{every_suite, lay_out, pair};
+use tandem_esp::Kernel;
+
+use crate::common::{every_suite, lay_out, pair_with};
 
 struct Counting;
 
@@ -32,8 +34,8 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn sealing_and_opening_a_batch_allocate_nothing() {
-    for suite in every_suite() {
-        let (mut outbound, mut inbound) = pair(suite, 4096, 1);
+    for (suite, kernel) in every_suite().into_iter().flat_map(|suite| Kernel::available().map(move |kernel| (suite, kernel))) {
+        let (mut outbound, mut inbound) = pair_with(kernel, suite, 4096, 1);
         let inner: Vec<_> = (0..100).map(|i| vec![0x45; 20 + 13 * i]).collect();
         let (mut arena, mut places) = lay_out(&inner);
         let mut results = vec![Ok(()); places.len()];
@@ -42,7 +44,7 @@ fn sealing_and_opening_a_batch_allocate_nothing() {
         outbound.seal_batch(&mut arena, &mut places).unwrap();
         inbound.open_batch(&mut arena, &mut places, &mut results);
         inbound.open_batch(&mut arena, &mut places, &mut results);
-        assert_eq!(ALLOCATIONS.get() - before, 0, "{suite}");
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{suite}, {kernel}");
     }
 }
 

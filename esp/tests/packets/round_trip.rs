@@ -1,8 +1,8 @@
 //! Does what one end seals come out at the other, whatever the suite, the lengths and the batches?
 
-use crate::common::{every_suite, open, pair, seal};
+use crate::common::{every_suite, open, pair, pair_with, seal};
 use proptest::prelude::*;
-use tandem_esp::{OpenError, Suite};
+use tandem_esp::{Kernel, OpenError, Suite};
 
 fn any_suite() -> impl Strategy<Value = Suite> {
     prop::sample::select(every_suite())
@@ -52,15 +52,23 @@ proptest! {
         prop_assert_eq!(seal(&mut together, &batch), singles);
     }
 
+    #[test]
+    fn all_kernels_seal_to_the_same_bytes(suite in any_suite(), batch in prop::collection::vec(inner_packet(1500), 1..70)) {
+        let sealed = Kernel::available().map(|kernel| seal(&mut pair_with(kernel, suite, 64, 3).0, &batch));
+        let sealed: Vec<_> = sealed.collect();
+        prop_assert!(sealed.iter().all(|packets| *packets == sealed[0]));
+    }
+
     /// With packets that come twice, out of order, damaged and cut short, in any number.
     #[test]
     fn opening_a_batch_is_opening_its_packets_one_after_the_other(
         suite in any_suite(),
+        kernel in prop::sample::select(Kernel::available().collect::<Vec<_>>()),
         window in prop::sample::select(vec![64_u32, 100, 4096]),
         inner in prop::collection::vec(inner_packet(60), 1..150),
         received in prop::collection::vec((any::<prop::sample::Index>(), damage()), 1..100),
     ) {
-        let (mut outbound, mut together) = pair(suite, window, 4);
+        let (mut outbound, mut together) = pair_with(kernel, suite, window, 4);
         let (_, mut apart) = pair(suite, window, 4);
         let sealed = seal(&mut outbound, &inner);
         let received: Vec<_> = received.into_iter().map(|(index, damage)| damage.apply(index.get(&sealed).clone())).collect();

@@ -26,7 +26,9 @@ fn hashes_of_abc_are_the_published_ones() {
 /// RFC 2202 and RFC 4231: a key shorter than the output, and one longer than the block.
 #[test]
 fn prf_is_the_hmac_of_the_rfcs() {
-    let cases: [(HashAlgorithm, &[u8], &[u8], &[u8]); 10] = [
+    /// Key, message and output.
+    type Case = (HashAlgorithm, &'static [u8], &'static [u8], &'static [u8]);
+    let cases: [Case; 10] = [
         (HashAlgorithm::Md5, b"Jefe", b"what do ya want for nothing?", &hex!("750c783e6ab0b503eaa86e310a5db738")),
         (
             HashAlgorithm::Md5,

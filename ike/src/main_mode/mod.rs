@@ -21,6 +21,7 @@ use crate::error::{Error, Fatal, NotNow};
 use crate::isakmp_sa::Protection;
 use crate::keys::{Exchanged, SessionKeys, Skeyid};
 use crate::proposal::{self, IkeProposal};
+use crate::wire::notify::isakmp_spi;
 use crate::wire::{
     Chain, Cookie, Identification, Malformed, Notification, NotifyType, PayloadType, Payloads, ProtocolId, SecurityAssociation, VendorId,
     nonce,
@@ -117,6 +118,11 @@ fn prove(
     let mut proven = Proven { initial_contact: false, responder_lifetime: None };
     for payload in payloads.all(PayloadType::NOTIFY) {
         let notification = Notification::parse(payload.body)?;
+        // HASH_I and HASH_R leave notifications out, so a changed last block could pass and break the IV chain. These name the SA: RFC 2407
+        // section 4.6.3 puts both cookies into their SPI, and garbage there shows.
+        if !notification.spi.is_empty() && notification.spi != isakmp_spi(exchanged.initiator_cookie, exchanged.responder_cookie) {
+            return Err(NotNow::Undecipherable.into());
+        }
         match notification.notify_type {
             NotifyType::INITIAL_CONTACT => proven.initial_contact = true,
             NotifyType::RESPONDER_LIFETIME => proven.responder_lifetime = proposal::ike::LIFETIME.decode(notification.data)?.duration(),

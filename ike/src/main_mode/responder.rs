@@ -13,7 +13,7 @@ use crate::event::Role;
 use crate::isakmp_sa::{IsakmpSa, KeyChoice, Protection};
 use crate::iv::Iv;
 use crate::keys::Skeyid;
-use crate::nat::{self, Detection, Nat, Path, Traversal};
+use crate::nat::{self, Detection, NAT_TRAVERSAL_PORT, Nat, Path, Traversal};
 use crate::proposal::{self, IkeProposal, Lifetime};
 use crate::wire::{Chain, Cookie, ExchangeType, Header, Identification, NotifyType, PayloadType, Payloads, nonce};
 
@@ -139,11 +139,11 @@ pub(crate) struct ExpectMessage5 {
 
 impl ExpectMessage5 {
     /// Takes message 5, makes message 6 with or without INITIAL-CONTACT.
-    pub(crate) fn message5(&self, header: &Header, body: &[u8], initial_contact: bool) -> Result<(IsakmpSa, Vec<u8>), Error> {
+    pub(crate) fn message5(&self, header: &Header, body: &[u8], path: Path, initial_contact: bool) -> Result<(IsakmpSa, Vec<u8>), Error> {
         let mut refusal = Error::from(NotNow::Undecipherable);
         for candidate in &self.candidates {
             match self.prove_with(candidate, header, body) {
-                Ok((proven, iv)) => return Ok(self.answer(candidate, proven, iv, initial_contact)),
+                Ok((proven, iv)) => return Ok(self.answer(candidate, proven, iv, path, initial_contact)),
                 Err(error @ Error::Fatal(Fatal::WrongIdentity { .. })) => return Err(error),
                 Err(error) => refusal = error,
             }
@@ -173,7 +173,7 @@ impl ExpectMessage5 {
         Ok((proven, iv))
     }
 
-    fn answer(&self, candidate: &Candidate, proven: Proven, mut iv: Iv, initial_contact: bool) -> (IsakmpSa, Vec<u8>) {
+    fn answer(&self, candidate: &Candidate, proven: Proven, mut iv: Iv, path: Path, initial_contact: bool) -> (IsakmpSa, Vec<u8>) {
         let protection = &candidate.protection;
         let idir_b = Identification::of_identity(&self.config.local_id).encode();
         let mut chain = Chain::new();
@@ -188,14 +188,19 @@ impl ExpectMessage5 {
             let data = proposal::ike::LIFETIME.encode(lifetime);
             chain.push(PayloadType::NOTIFY, &isakmp_notification(protection, NotifyType::RESPONDER_LIFETIME, &data));
         }
+        // NAT-D payloads prove nothing by themselves. An initiator that sees a NAT must have moved by now (RFC 3947 section 4); if it has
+        // not, both ends go on as without one.
+        let nat =
+            if path.local.port() == NAT_TRAVERSAL_PORT { self.nat } else { Nat { local: false, remote: false, forced: false, ..self.nat } };
         let message6 = iv.seal(&protection.cipher, &protection.header(ExchangeType::MAIN, 0), &chain);
         let sa = IsakmpSa {
             role: Role::Responder,
             protection: Arc::clone(protection),
             iv,
             proposal: self.proposal,
-            nat: self.nat,
+            nat,
             lifetime,
+            lifetime_remark: self.offered_lifetime.remark(self.config.ike_lifetime, "ISAKMP SA"),
             dpd: self.dpd,
             initial_contact: proven.initial_contact,
             key: candidate.choice,

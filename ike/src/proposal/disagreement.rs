@@ -5,6 +5,9 @@ use std::fmt;
 use crate::event::Code;
 use crate::wire::{Proposal, SecurityAssociation, Transform};
 
+/// Proposals that a message shows of either end.
+const MAX_LISTED: usize = 8;
+
 /// A parameter of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Parameter {
@@ -133,9 +136,17 @@ impl fmt::Display for Disagreement {
             write!(f, "{}{difference}", if index == 0 { ": " } else { "; " })?;
         }
         if self.ours.len() > 1 || self.theirs.len() > 1 {
-            write!(f, " (ours: {}; the peer's: {})", self.ours.join(", "), self.theirs.join(", "))?;
+            write!(f, " (ours: {}; the peer's: {})", list(&self.ours), list(&self.theirs))?;
         }
         Ok(())
+    }
+}
+
+/// A peer may offer hundreds; a message shows the first few.
+fn list(words: &[String]) -> String {
+    match words.split_at_checked(MAX_LISTED) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => words.join(", "),
     }
 }
 

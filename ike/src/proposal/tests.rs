@@ -180,6 +180,14 @@ fn disagreement_is_about_the_closest_pair() {
 }
 
 #[test]
+fn long_offers_do_not_flood_the_log() {
+    let offer = ike::offer(&[ike_list(&["3des-md5-group1"])[0]; 200], DAY);
+    let disagreement = ike::choose(&ike_list(&["aes128-sha1-group2"]), &parsed(&offer)).unwrap_err();
+    assert_eq!(disagreement.theirs.len(), 200);
+    assert!(disagreement.to_string().ends_with(", 3des-md5-group1 and 192 more)"), "{disagreement}");
+}
+
+#[test]
 fn other_authentication_methods_are_named() {
     let transform = hex!("01 01 0000 80010007 800e0080 80020002 80040002 8003fde9");
     let offer = encode_sa(1, ProtocolId::ISAKMP, &[], [transform.as_slice()]);

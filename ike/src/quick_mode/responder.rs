@@ -20,6 +20,9 @@ pub(crate) struct ExpectMessage3 {
     iv: Iv,
 }
 
+/// An authentic message 1 that we agree to: the next state, the pair, and message 2.
+pub(crate) type Agreed = (ExpectMessage3, NewPair, Vec<u8>);
+
 /// An authentic message 1 that we refuse.
 pub(crate) struct Refusal {
     pub(crate) error: Error,
@@ -39,7 +42,7 @@ impl ExpectMessage3 {
         header: &Header,
         body: &[u8],
         spi_in: u32,
-    ) -> Result<Result<(Self, NewPair, Vec<u8>), Refusal>, Error> {
+    ) -> Result<Result<Agreed, Refusal>, Error> {
         let message_id = header.message_id;
         let a = &sa.protection.keys.a;
         let mut iv = sa.iv_for(message_id);
@@ -124,6 +127,7 @@ impl Answer {
             keymat_in: ingredients.keymat(spi_in),
             keymat_out: ingredients.keymat(choice.spi),
             lifetime,
+            lifetime_remark: choice.lifetime.remark(config.esp_lifetime, "IPsec SA"),
             encapsulated: mode != Mode::Tunnel,
         };
         Ok(Self { pair, ni, nr, payloads: answer })

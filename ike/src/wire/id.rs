@@ -147,6 +147,12 @@ impl Identification {
     }
 }
 
+/// A peer's opaque bytes fill no log: so many of them are shown.
+const MAX_SHOWN: usize = 32;
+
+/// The longest name that DNS knows.
+const MAX_TEXT: usize = 255;
+
 /// In words, for messages to people; a peer's bytes are shown as hex unless they are printable text.
 impl fmt::Display for Identification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,7 +176,10 @@ impl fmt::Display for Identification {
                     IdType::DER_ASN1_DN => f.write_str("distinguished name 0x")?,
                     IdType(other) => write!(f, "id type {other} 0x")?,
                 }
-                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                bytes.iter().take(MAX_SHOWN).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                if bytes.len() > MAX_SHOWN {
+                    write!(f, "... ({} bytes)", bytes.len())?;
+                }
             }
         }
         if self.protocol != 0 {
@@ -225,5 +234,5 @@ fn v6_range(first: Ipv6Addr, last: Ipv6Addr) -> Option<Ipv6Net> {
 }
 
 fn is_printable(text: &str) -> bool {
-    text.chars().all(|character| character.is_ascii_graphic())
+    text.len() <= MAX_TEXT && text.chars().all(|character| character.is_ascii_graphic())
 }

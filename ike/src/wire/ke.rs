@@ -5,7 +5,7 @@ use super::reader::Malformed;
 /// The longest public value of a group we know: 4096 bits.
 const MAX_LEN: usize = 512;
 
-/// Takes the public value. Whether it is a good one, only the group can say: [`KeyPair`](crate::dh::KeyPair).
+/// Takes the public value. Whether it is a good one, only its group can say.
 ///
 /// # Errors
 /// It is empty or longer than that of any group we know.

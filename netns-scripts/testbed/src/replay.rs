@@ -34,7 +34,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .filter_map(|frame| esp_packet(frame, args.to))
         .next_back()
         .with_context(|| format!("no ESP packet to {} in {}", args.to, args.pcap.display()))?;
-    if args.damage && let Some(last) = packet.last_mut() {
+    if args.damage
+        && let Some(last) = packet.last_mut()
+    {
         *last ^= 1;
     }
     craft::send(&args.namespace, &packet, args.count)

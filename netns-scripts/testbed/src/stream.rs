@@ -113,12 +113,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     });
     let panicked = |_| anyhow::anyhow!("a stream's thread panicked");
     let seconds = start.elapsed().saturating_sub(AFTERGLOW).as_secs_f64();
-    let reports = Reports {
-        rate: args.rate,
-        seconds,
-        there: there.map_err(panicked)??,
-        back: back.transpose().map_err(panicked)?.transpose()?,
-    };
+    let reports =
+        Reports { rate: args.rate, seconds, there: there.map_err(panicked)??, back: back.transpose().map_err(panicked)?.transpose()? };
     println!("{}", serde_json::to_string_pretty(&reports)?);
     Ok(())
 }

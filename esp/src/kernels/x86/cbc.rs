@@ -1,30 +1,21 @@
-//! AES-CBC with VAES: a vector holds four blocks. Encrypting, they come from four packets, and up to eight such vectors are in flight; decrypting, from one.
+//! AES-CBC with VAES: a vector holds four blocks. Encrypting, they come from four packets, and up to four such vectors are in flight; decrypting, from one.
 #![allow(unsafe_code)] // Calls across the target-feature boundary, loads and stores in the arena; see the SAFETY comments.
 
 use std::arch::x86_64::*;
 
-use zeroize::Zeroize;
-
 use super::Avx512;
+use super::aes::{BLOCK, RoundKeys};
 use crate::Packet;
 
-const BLOCK: usize = 16;
+// Vectors are put into arrays by loops: a closure given to `array::from_fn` would not be inlined, for lack of the target feature there.
+
 /// Blocks in a vector.
 const WIDTH: usize = 4;
-/// Vectors that cover the latency of an AES round.
+/// Packets encrypted at once. Thirty-two were no faster (Zen 5), and much slower when their distance in the arena is a multiple of 2 KiB: so many lines of the
+/// first-level cache compete for the same places.
+const LANES: usize = 16;
+/// Vectors of a packet decrypted at once, which cover the latency of an AES round.
 const DEPTH: usize = 8;
-/// Packets encrypted at once.
-const LANES: usize = WIDTH * DEPTH;
-
-/// Round keys of AES-256, the longest.
-const ROUND_KEYS_MAX: usize = 15;
-
-/// The round keys of a packet's direction, in the order of their use.
-struct RoundKeys {
-    keys: [[u8; BLOCK]; ROUND_KEYS_MAX],
-    /// 11, 13 or 15.
-    count: usize,
-}
 
 /// The sending side of AES-CBC.
 pub(crate) struct CbcEncryptor {
@@ -46,7 +37,7 @@ impl CbcEncryptor {
 
     /// Encrypts each span in place: an IV, which stays as it is, and whole blocks.
     pub(crate) fn encrypt(&self, arena: &mut [u8], spans: &[Packet]) {
-        match self.keys.count {
+        match self.keys.count() {
             11 => encrypt::<11>(self.token, &self.keys, arena, spans),
             13 => encrypt::<13>(self.token, &self.keys, arena, spans),
             _ => encrypt::<15>(self.token, &self.keys, arena, spans),
@@ -68,7 +59,7 @@ impl CbcDecryptor {
         for span in spans {
             let bytes = &mut arena[span.range()];
             // SAFETY: the token proves the features.
-            match self.keys.count {
+            match self.keys.count() {
                 11 => unsafe { decrypt::<11>(&self.keys, bytes) },
                 13 => unsafe { decrypt::<13>(&self.keys, bytes) },
                 _ => unsafe { decrypt::<15>(&self.keys, bytes) },
@@ -110,8 +101,7 @@ fn encrypt<const RK: usize>(_: Avx512, keys: &RoundKeys, arena: &mut [u8], spans
             match live {
                 1..=4 => encrypt_lanes::<RK, 1>(keys, &pointers, steps),
                 5..=8 => encrypt_lanes::<RK, 2>(keys, &pointers, steps),
-                9..=16 => encrypt_lanes::<RK, 4>(keys, &pointers, steps),
-                _ => encrypt_lanes::<RK, 8>(keys, &pointers, steps),
+                _ => encrypt_lanes::<RK, 4>(keys, &pointers, steps),
             }
         }
         let mut i = 0;
@@ -135,39 +125,63 @@ fn encrypt<const RK: usize>(_: Avx512, keys: &RoundKeys, arena: &mut [u8], spans
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 unsafe fn encrypt_lanes<const RK: usize, const VECTORS: usize>(keys: &RoundKeys, packets: &[*mut u8; LANES], steps: usize) {
     let keys = keys.broadcast::<RK>();
-    // SAFETY: the caller's promise.
-    let mut chain: [__m512i; VECTORS] = std::array::from_fn(|v| unsafe { gather(packets, v, -1) });
+    // SAFETY: the caller's promise, here and below.
+    let mut chain = unsafe { gather_all::<VECTORS>(packets, -1) };
     for step in 0..steps as isize {
-        for (v, block) in chain.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *block = _mm512_xor_si512(*block, _mm512_xor_si512(unsafe { gather(packets, v, step) }, keys[0]));
-        }
-        for key in &keys[1..RK - 1] {
-            for block in &mut chain {
-                *block = _mm512_aesenc_epi128(*block, *key);
-            }
-        }
-        for (v, block) in chain.iter_mut().enumerate() {
-            *block = _mm512_aesenclast_epi128(*block, keys[RK - 1]);
-            // SAFETY: the caller's promise.
+        encrypt_block(&keys, &mut chain, &unsafe { gather_all(packets, step) });
+        for (v, block) in chain.iter().enumerate() {
             unsafe { scatter(packets, v, step, *block) };
         }
     }
 }
 
-/// Block `step` of packets `4 * vector` to `4 * vector + 3`.
+/// One step of CBC in every lane.
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn encrypt_block<const RK: usize, const VECTORS: usize>(keys: &[__m512i; RK], chain: &mut [__m512i; VECTORS], text: &[__m512i; VECTORS]) {
+    for (block, text) in chain.iter_mut().zip(text) {
+        *block = _mm512_ternarylogic_epi64::<0x96>(*block, *text, keys[0]);
+    }
+    for key in &keys[1..RK - 1] {
+        for block in &mut *chain {
+            *block = _mm512_aesenc_epi128(*block, *key);
+        }
+    }
+    for block in chain {
+        *block = _mm512_aesenclast_epi128(*block, keys[RK - 1]);
+    }
+}
+
+/// Block `step` of the first `4 * VECTORS` packets.
+///
+/// # Safety
+/// Those blocks must be readable.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn gather_all<const VECTORS: usize>(packets: &[*mut u8; LANES], step: isize) -> [__m512i; VECTORS] {
+    let mut blocks = [_mm512_setzero_si512(); VECTORS];
+    for (vector, blocks) in blocks.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *blocks = unsafe { gather(packets, vector, step) };
+    }
+    blocks
+}
+
+/// Block `step` of packets `4 * vector` to `4 * vector + 3` in one vector.
 ///
 /// # Safety
 /// Those blocks must be readable.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn gather(packets: &[*mut u8; LANES], vector: usize, step: isize) -> __m512i {
-    // SAFETY: the caller's promise.
-    let block = |i: usize| unsafe { _mm_loadu_si128(packets[WIDTH * vector + i].offset(step * BLOCK as isize).cast()) };
-    let blocks = _mm512_castsi128_si512(block(0));
-    let blocks = _mm512_inserti32x4::<1>(blocks, block(1));
-    let blocks = _mm512_inserti32x4::<2>(blocks, block(2));
-    _mm512_inserti32x4::<3>(blocks, block(3))
+    let mut blocks = [_mm_setzero_si128(); WIDTH];
+    for (i, block) in blocks.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *block = unsafe { _mm_loadu_si128(packets[WIDTH * vector + i].offset(step * BLOCK as isize).cast()) };
+    }
+    let [a, b, c, d] = blocks;
+    let ab = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(a), b);
+    _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(ab, c), d)
 }
 
 /// The way back.
@@ -219,10 +233,15 @@ fn decrypt<const RK: usize>(keys: &RoundKeys, bytes: &mut [u8]) {
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 unsafe fn decrypt_vectors<const RK: usize, const VECTORS: usize>(keys: &[__m512i; RK], at: *mut u8, mask: u8) {
     let vector = |v: usize| at.wrapping_add(v * WIDTH * BLOCK);
-    // SAFETY: the caller's promise.
-    let load = |from: *mut u8| unsafe { _mm512_maskz_loadu_epi64(mask, from.cast()) };
-    let mut text: [__m512i; VECTORS] = std::array::from_fn(|v| _mm512_xor_si512(load(vector(v)), keys[0]));
-    let before: [__m512i; VECTORS] = std::array::from_fn(|v| load(vector(v).wrapping_sub(BLOCK)));
+    let mut text = [_mm512_setzero_si512(); VECTORS];
+    let mut before = text;
+    for v in 0..VECTORS {
+        // SAFETY: the caller's promise.
+        unsafe {
+            text[v] = _mm512_xor_si512(_mm512_maskz_loadu_epi64(mask, vector(v).cast()), keys[0]);
+            before[v] = _mm512_maskz_loadu_epi64(mask, vector(v).wrapping_sub(BLOCK).cast());
+        }
+    }
     for key in &keys[1..RK - 1] {
         for blocks in &mut text {
             *blocks = _mm512_aesdec_epi128(*blocks, *key);
@@ -232,83 +251,5 @@ unsafe fn decrypt_vectors<const RK: usize, const VECTORS: usize>(keys: &[__m512i
         let plain = _mm512_xor_si512(_mm512_aesdeclast_epi128(text[v], keys[RK - 1]), before[v]);
         // SAFETY: the caller's promise.
         unsafe { _mm512_mask_storeu_epi64(vector(v).cast(), mask, plain) };
-    }
-}
-
-impl RoundKeys {
-    /// The key schedule of FIPS 197 section 5.2; `None` if the key's length is not one of AES.
-    fn new(_: Avx512, key: &[u8]) -> Option<Box<Self>> {
-        let count = match key.len() {
-            16 => 11,
-            24 => 13,
-            32 => 15,
-            _ => return None,
-        };
-        let mut this = Box::new(Self { keys: [[0; BLOCK]; ROUND_KEYS_MAX], count });
-        // SAFETY: the token proves AES-NI.
-        unsafe { expand(key, this.keys.as_flattened_mut()) };
-        Some(this)
-    }
-
-    /// Turns keys for encryption into those of the equivalent inverse cipher (FIPS 197 section 5.3.5).
-    fn invert(&mut self, _: Avx512) {
-        let last = self.count - 1;
-        self.keys[..=last].reverse();
-        for key in &mut self.keys[1..last] {
-            // SAFETY: the token proves AES-NI; key and vector have 16 bytes.
-            unsafe { inverse_mix_columns(key) };
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn broadcast<const RK: usize>(&self) -> [__m512i; RK] {
-        // SAFETY: key and vector have 16 bytes.
-        std::array::from_fn(|i| _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(self.keys[i].as_ptr().cast()) }))
-    }
-}
-
-impl Drop for RoundKeys {
-    fn drop(&mut self) {
-        self.keys.zeroize();
-    }
-}
-
-/// Fills `out` beyond what the key needs; the rest is not used.
-#[target_feature(enable = "aes")]
-fn expand(key: &[u8], out: &mut [u8]) {
-    let words = key.len() / 4;
-    out[..key.len()].copy_from_slice(key);
-    let mut rcon = 1_u8;
-    for i in words..out.len() / 4 {
-        let mut word = [0; 4];
-        word.copy_from_slice(&out[4 * i - 4..4 * i]);
-        if i % words == 0 {
-            word = substitute(word);
-            word.rotate_left(1);
-            word[0] ^= rcon;
-            rcon = rcon << 1 ^ if rcon & 0x80 == 0 { 0 } else { 0x1b };
-        } else if words > 6 && i % words == 4 {
-            word = substitute(word);
-        }
-        for (j, byte) in word.into_iter().enumerate() {
-            out[4 * i + j] = out[4 * (i - words) + j] ^ byte;
-        }
-    }
-}
-
-/// SubWord, by an instruction rather than a table whose cache lines could be watched.
-#[target_feature(enable = "aes")]
-fn substitute(word: [u8; 4]) -> [u8; 4] {
-    let word = _mm_set1_epi32(i32::from_ne_bytes(word));
-    _mm_cvtsi128_si32(_mm_aeskeygenassist_si128::<0>(word)).to_ne_bytes()
-}
-
-#[target_feature(enable = "aes")]
-fn inverse_mix_columns(key: &mut [u8; BLOCK]) {
-    // SAFETY: key and vector have 16 bytes.
-    unsafe {
-        let mixed = _mm_aesimc_si128(_mm_loadu_si128(key.as_ptr().cast()));
-        _mm_storeu_si128(key.as_mut_ptr().cast(), mixed);
     }
 }

@@ -1,89 +1,24 @@
-//! SHA-1 of sixteen messages at once: lane `i` of every vector belongs to message `i`.
-#![allow(unsafe_code)] // Calls across the target-feature boundary and loads of whole blocks; see the SAFETY comments.
+//! SHA-1 of sixteen messages at once.
+#![allow(unsafe_code)] // A call across the target-feature boundary; see the SAFETY comments.
 
 use std::arch::x86_64::*;
 
 use super::Avx512;
-
-const LANES: usize = 16;
-const BLOCK: usize = 64;
+use super::lanes::{Columns, Pointers, absorb, load_words};
 
 /// With fewer messages the processor's SHA instructions, one message at a time, are faster (measured on Zen 5).
-const WORTH_IT: usize = 3;
+const WORTH_IT: usize = 4;
 
-/// The chaining values of all lanes, by word.
-#[repr(align(64))]
-struct States([[u32; LANES]; 5]);
-
-/// A lane's message: which one, and what is left of it.
-#[derive(Clone, Copy, Default)]
-struct Lane<'a> {
-    message: usize,
-    rest: &'a [u8],
-}
-
-/// Takes whole blocks into each state. A lane whose message ends takes the next one.
+/// Takes whole blocks into each state.
 pub(super) fn compress(_: Avx512, states: &mut [[u32; 5]], messages: &[&[u8]]) {
-    let mut waiting = messages.iter().enumerate().filter(|(_, message)| message.len() >= BLOCK);
-    let mut lanes = [Lane::default(); LANES];
-    let mut columns = States([[0; LANES]; 5]);
-    let mut live = 0;
-    loop {
-        while live < LANES
-            && let Some((message, &rest)) = waiting.next()
-        {
-            lanes[live] = Lane { message, rest };
-            columns.put(live, &states[message]);
-            live += 1;
-        }
-        if live < WORTH_IT {
-            break;
-        }
-        let blocks = lanes[..live].iter().map(|lane| lane.rest.len() / BLOCK).min().unwrap_or(0);
-        // Spare lanes repeat the first message; nobody asks for their result.
-        let first = lanes[0].rest.as_ptr();
-        let pointers = std::array::from_fn(|i| if i < live { lanes[i].rest.as_ptr() } else { first });
-        // SAFETY: the token proves AVX-512F and BW; each pointer is to a slice of at least `blocks` blocks.
-        unsafe { compress_lanes(&mut columns, &pointers, blocks) };
-
-        let mut i = 0;
-        for lane in &mut lanes[..live] {
-            lane.rest = &lane.rest[blocks * BLOCK..];
-        }
-        while i < live {
-            if lanes[i].rest.len() < BLOCK {
-                states[lanes[i].message] = columns.get(i);
-                live -= 1;
-                lanes.swap(i, live);
-                columns.copy(live, i);
-            } else {
-                i += 1;
-            }
-        }
-    }
-    for (i, lane) in lanes[..live].iter().enumerate() {
-        let mut state = columns.get(i);
-        sha1::block_api::compress(&mut state, lane.rest.as_chunks().0);
-        states[lane.message] = state;
-    }
-}
-
-impl States {
-    fn get(&self, lane: usize) -> [u32; 5] {
-        self.0.map(|word| word[lane])
-    }
-
-    fn put(&mut self, lane: usize, state: &[u32; 5]) {
-        for (row, &word) in self.0.iter_mut().zip(state) {
-            row[lane] = word;
-        }
-    }
-
-    fn copy(&mut self, from: usize, to: usize) {
-        for row in &mut self.0 {
-            row[to] = row[from];
-        }
-    }
+    absorb(
+        states,
+        messages,
+        WORTH_IT,
+        // SAFETY: the token proves AVX-512F and BW, `absorb` the rest.
+        |columns, pointers, blocks| unsafe { compress_lanes(columns, pointers, blocks) },
+        |state, message| sha1::block_api::compress(state, message.as_chunks().0),
+    );
 }
 
 /// The next word of the message schedule (FIPS 180-4 section 6.1.2 step 1), of which the last sixteen are kept.
@@ -129,16 +64,16 @@ macro_rules! twenty_rounds {
     };
 }
 
+/// Takes `blocks` blocks into every lane.
+///
 /// # Safety
-/// Each pointer must be valid for reading `blocks` blocks.
+/// So many blocks must be readable behind each pointer.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn compress_lanes(states: &mut States, messages: &[*const u8; LANES], blocks: usize) {
-    let rows = &mut states.0;
-    // SAFETY: a row is as long as a vector.
-    let mut state: [__m512i; 5] = std::array::from_fn(|i| unsafe { _mm512_loadu_si512(rows[i].as_ptr().cast()) });
+unsafe fn compress_lanes(columns: &mut Columns<5>, messages: &Pointers, blocks: usize) {
+    let mut state = columns.load();
     for block in 0..blocks {
         // SAFETY: the caller's promise.
-        let mut w = transpose(std::array::from_fn(|i| unsafe { _mm512_loadu_si512(messages[i].add(block * BLOCK).cast()) }));
+        let mut w = unsafe { load_words(messages, block) };
         let [mut a, mut b, mut c, mut d, mut e] = state;
         // Choose, parity, majority, parity: FIPS 180-4 section 4.1.1; the constants: section 4.2.1.
         twenty_rounds!(0xca, 0x5a827999, w, 0, a b c d e);
@@ -149,41 +84,5 @@ unsafe fn compress_lanes(states: &mut States, messages: &[*const u8; LANES], blo
             *word = _mm512_add_epi32(*word, new);
         }
     }
-    for (row, word) in rows.iter_mut().zip(state) {
-        // SAFETY: as above.
-        unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), word) };
-    }
-}
-
-/// Turns sixteen messages' blocks into the sixteen words of a block, each for all messages, in the processor's byte order.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn transpose(rows: [__m512i; LANES]) -> [__m512i; 16] {
-    let zero = _mm512_setzero_si512();
-    let mut pairs = [zero; 16];
-    for i in 0..8 {
-        pairs[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-        pairs[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-    }
-    // fours[4 * i + j], 128-bit lane q: word 4 * q + j of rows 4 * i to 4 * i + 3.
-    let mut fours = [zero; 16];
-    for i in 0..4 {
-        fours[4 * i] = _mm512_unpacklo_epi64(pairs[4 * i], pairs[4 * i + 2]);
-        fours[4 * i + 1] = _mm512_unpackhi_epi64(pairs[4 * i], pairs[4 * i + 2]);
-        fours[4 * i + 2] = _mm512_unpacklo_epi64(pairs[4 * i + 1], pairs[4 * i + 3]);
-        fours[4 * i + 3] = _mm512_unpackhi_epi64(pairs[4 * i + 1], pairs[4 * i + 3]);
-    }
-    let big_endian = _mm512_set4_epi32(0x0c0d0e0f, 0x08090a0b, 0x04050607, 0x00010203);
-    let mut words = [zero; 16];
-    for j in 0..4 {
-        let low_front = _mm512_shuffle_i32x4::<0x44>(fours[j], fours[4 + j]);
-        let high_front = _mm512_shuffle_i32x4::<0xee>(fours[j], fours[4 + j]);
-        let low_back = _mm512_shuffle_i32x4::<0x44>(fours[8 + j], fours[12 + j]);
-        let high_back = _mm512_shuffle_i32x4::<0xee>(fours[8 + j], fours[12 + j]);
-        words[j] = _mm512_shuffle_epi8(_mm512_shuffle_i32x4::<0x88>(low_front, low_back), big_endian);
-        words[4 + j] = _mm512_shuffle_epi8(_mm512_shuffle_i32x4::<0xdd>(low_front, low_back), big_endian);
-        words[8 + j] = _mm512_shuffle_epi8(_mm512_shuffle_i32x4::<0x88>(high_front, high_back), big_endian);
-        words[12 + j] = _mm512_shuffle_epi8(_mm512_shuffle_i32x4::<0xdd>(high_front, high_back), big_endian);
-    }
-    words
+    columns.store(state);
 }
