@@ -715,7 +715,7 @@ impl Gateway {
                 self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
             }
             let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
-            handoff::entries(new, keys, &mut self.rng)
+            handoff::entries(new, *keys, &mut self.rng)
         });
         match made {
             Ok((outbound, inbound)) => {
