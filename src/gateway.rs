@@ -567,15 +567,12 @@ impl Gateway {
         self.routes = decision;
     }
 
-    /// The TUN device's MTU is that of the tightest tunnel.
+    /// The TUN device's MTU is the configured one, or that of the tightest tunnel.
     fn choose_mtu(&mut self) {
-        if self.config.gateway.mtu.is_some() {
-            return;
-        }
         let tightest = |c: &Connection| {
             c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner))
         };
-        let mtu = self.connections.iter().map(tightest).min();
+        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().map(tightest).min());
         if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
             self.mtu = mtu;
             self.outputs.push_back(Output::Mtu(mtu));
