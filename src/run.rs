@@ -61,6 +61,10 @@ pub enum RunError {
     Worker(#[from] WorkerError),
     #[error("cannot open the probe of track {track}: {source}")]
     Probe { track: u32, source: io::Error },
+    #[error(
+        "a tandem runs here with the device {device}, and what keeps its traffic from leaving in clear stays: stop it first, or name its control socket"
+    )]
+    StillRuns { device: String },
     #[error("cannot log keys: {0}")]
     KeyLog(#[source] io::Error),
     #[error(transparent)]
@@ -499,10 +503,16 @@ impl Running {
 /// What an earlier run left behind is removed: routes, rules and firewall tables of any tandem on this machine. Says what it was.
 ///
 /// # Errors
-/// If the kernel refuses.
+/// If a tandem still runs here, whose traffic would leave in clear then, or the kernel refuses.
 pub fn remove_leftovers() -> Result<String, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let routes = runtime.block_on(async { Netlink::connect()?.remove_all().await })?;
+    let routes = runtime.block_on(async {
+        let netlink = Netlink::connect()?;
+        match netlink.tunnel_in_use().await? {
+            Some(device) => Err(RunError::StillRuns { device }),
+            None => Ok(netlink.remove_all().await?),
+        }
+    })?;
     let tables = nft::remove_all()?;
     Ok(format!(
         "removed {routes} routes and {} firewall tables; traffic for the routes' destinations is not closed off any more",
