@@ -336,7 +336,12 @@ impl Running {
                 Err(message) => Response::Refused { message },
             }],
             Request::Down { connection: Some(connection) } => vec![self.command(&connection, Input::Down)],
-            Request::Rekey { connection } => vec![self.command(&connection, Input::Rekey)],
+            Request::Rekey { connection } => vec![match self.find(&connection) {
+                Ok(index) if !self.gateway.is_up(index) => {
+                    Response::Refused { message: format!("{connection} is down, so it has no SAs to replace: `tandem up {connection}`") }
+                }
+                _ => self.command(&connection, Input::Rekey),
+            }],
         };
         // The client may have gone.
         let _ = reply.send(responses);
