@@ -107,7 +107,7 @@ pub struct Negotiated {
 
 /// Makes the entries of a new SA pair for the packet path's tables. The next authentic packet is asked for from the start: as responder it completes
 /// quick mode.
-pub fn entries(new: Negotiated, keys: Box<ChildKeys>, rng: &mut dyn Rng) -> Result<(Arc<OutboundEntry>, Arc<InboundEntry>), HandoffError> {
+pub fn entries(new: Negotiated, keys: ChildKeys, rng: &mut dyn Rng) -> Result<(Arc<OutboundEntry>, Arc<InboundEntry>), HandoffError> {
     let facts = Arc::new(SaFacts {
         id: new.id,
         connection: new.connection,
@@ -117,7 +117,7 @@ pub fn entries(new: Negotiated, keys: Box<ChildKeys>, rng: &mut dyn Rng) -> Resu
         counters: Counters::default(),
         tell_authentic: AtomicBool::new(true),
     });
-    let (outbound, inbound) = sa_pair(new.suite, *keys, new.replay_window, rng)?;
+    let (outbound, inbound) = sa_pair(new.suite, keys, new.replay_window, rng)?;
     let max_inner = max_inner(new.suite, new.path, new.outer_mtu);
     let outbound = OutboundEntry { facts: Arc::clone(&facts), sa: Handover::new(outbound), path: new.path, max_inner };
     let inbound = InboundEntry { facts, sa: Handover::new(inbound), child: new.child, in_udp: matches!(new.path, OuterPath::Udp { .. }) };
