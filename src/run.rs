@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use rand::TryRng as _;
@@ -40,6 +40,8 @@ use crate::stats::Drops;
 const HISTORY: usize = 1000;
 /// Commands, probes' answers and followers' events that may wait.
 const QUEUE: usize = 256;
+/// How long a probe's socket rests after an error, so that one that persists costs next to nothing.
+const HEARING_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the gateway could not start, or ended.
 #[derive(Debug, Error)]
@@ -138,7 +140,7 @@ impl Running {
 
         // What must not leak is closed off first.
         let destinations = destinations(&config);
-        close_off(&config, &machine, &destinations)?;
+        close_off(&config, &machine)?;
         let gateway = Gateway::new(now, config, Arc::clone(&drops), seed);
         let config = gateway.config();
         let tun = Arc::new(Tun::open(&config.gateway.tun, gateway.mtu())?);
@@ -383,12 +385,9 @@ impl Running {
     ) -> Result<(), RunError> {
         // New destinations are closed off before packets for them can come, old ones are opened after the last has gone.
         let destinations = destinations(&next);
-        close_off(&next, &self.machine, &destinations)?;
-        for &destination in &destinations {
-            if next.gateway.fail_closed {
-                self.netlink.add_unreachable(destination).await?;
-            }
-            self.netlink.add_tunnel_route(&tunnel_route(&next, &self.machine, &self.tun, destination)).await?;
+        if let Err(error) = self.prepare(&next, &destinations).await {
+            self.take_back(&next, &destinations).await;
+            return Err(error);
         }
         let fail_closed = next.gateway.fail_closed;
         self.ends = ends;
@@ -409,7 +408,43 @@ impl Running {
                 self.netlink.remove_unreachable(destination).await?;
             }
         }
+        close_off(self.gateway.config(), &self.machine)?;
         Ok(())
+    }
+
+    /// Closes off and routes the next configuration's destinations beside those in force. A foreign route may be in the way.
+    async fn prepare(&self, next: &Config, destinations: &[IpNet]) -> Result<(), RunError> {
+        let tables = [self.gateway.config(), next].into_iter().filter_map(|config| fail_closed(config, &self.machine));
+        if let Some(table) = tables.reduce(FailClosed::beside) {
+            table.install()?;
+        }
+        for &destination in destinations {
+            if next.gateway.fail_closed {
+                self.netlink.add_unreachable(destination).await?;
+            }
+            self.netlink.add_tunnel_route(&tunnel_route(next, &self.machine, &self.tun, destination)).await?;
+        }
+        Ok(())
+    }
+
+    /// Undoes [`prepare`](Self::prepare): the configuration in force stays, and so does what it closes off.
+    async fn take_back(&self, next: &Config, destinations: &[IpNet]) {
+        let present = self.gateway.config();
+        let routed = self::destinations(present);
+        for &destination in destinations {
+            let stays = routed.contains(&destination);
+            let route = TunnelRoute { destination, tun: self.tun.index(), source: None };
+            let mut result = if stays { Ok(()) } else { self.netlink.remove_tunnel_route(&route).await };
+            if next.gateway.fail_closed && !(stays && present.gateway.fail_closed) {
+                result = result.and(self.netlink.remove_unreachable(destination).await);
+            }
+            if let Err(error) = result {
+                tracing::warn!(%error, "a route of the refused configuration is left behind");
+            }
+        }
+        if let Err(error) = close_off(present, &self.machine) {
+            tracing::warn!(%error, "the destinations of the refused configuration stay closed off");
+        }
     }
 
     /// Links or addresses have changed.
@@ -533,24 +568,31 @@ fn destinations(config: &Config) -> Vec<IpNet> {
     all
 }
 
-fn close_off(config: &Config, machine: &Machine, destinations: &[IpNet]) -> Result<(), NftError> {
+/// Puts the firewall table of this configuration in force; without `fail_closed` there is none.
+fn close_off(config: &Config, machine: &Machine) -> Result<(), NftError> {
+    match fail_closed(config, machine) {
+        Some(table) => table.install(),
+        None => nft::remove(&config.gateway.tun).map(drop),
+    }
+}
+
+fn fail_closed(config: &Config, machine: &Machine) -> Option<FailClosed> {
     let gateway = &config.gateway;
     if !gateway.fail_closed {
-        return nft::remove(&gateway.tun).map(drop);
+        return None;
     }
     let local = config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net);
     let probes = config.tracks.iter().filter_map(|t| match t.via {
         Via::Outside(c) => Some((config.connections.get(c)?.ike.local, t.destination)),
         Via::Tunnel(_) => None,
     });
-    let table = FailClosed {
+    Some(FailClosed {
         tun: gateway.tun.clone(),
-        destinations: destinations.to_vec(),
+        destinations: destinations(config),
         exempt: local.chain(machine.connected()).collect(),
         peers: reload::peers(&config.connections).collect(),
         probes: probes.collect(),
-    };
-    table.install()
+    })
 }
 
 fn tunnel_route(config: &Config, machine: &Machine, tun: &Tun, destination: IpNet) -> TunnelRoute {
@@ -579,8 +621,17 @@ fn open_probes(gateway: &Gateway, ends: &[LocalEnd], machine: &Machine, sink: &m
         let socket = Arc::new(socket);
         let (hearing, sink, destination) = (Arc::clone(&socket), sink.clone(), config.destination);
         hearers.spawn(async move {
-            while let Ok(reply) = hearing.receive().await {
-                let ours = reply.from == destination && reply.payload.starts_with(&echo.token);
+            loop {
+                let reply = match hearing.receive().await {
+                    Ok(reply) => reply,
+                    Err(error) => {
+                        // What the network reported (link down, ...) says nothing of the next reply; a track that heard no more would stay negative.
+                        tracing::debug!(%error, "hearing echoes");
+                        tokio::time::sleep(HEARING_PAUSE).await;
+                        continue;
+                    }
+                };
+                let ours = reply.from == destination && reply.payload.starts_with(&echo.payload(reply.sequence));
                 if ours && sink.send(Input::ProbeReply { track, sequence: reply.sequence }).await.is_err() {
                     return;
                 }

@@ -107,6 +107,16 @@ impl FailClosed {
         transact(&name, self.messages(&name))
     }
 
+    /// One table for both: what either protects is protected, what either lets pass may pass. For the time in which one takes the other's place.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        self.destinations.extend(other.destinations);
+        self.exempt.extend(other.exempt);
+        self.peers.extend(other.peers);
+        self.probes.extend(other.probes);
+        self
+    }
+
     fn messages(&self, name: &str) -> Vec<NfTablesMessage> {
         // Deleting what may not be there fails, so it is made first; the kernel sees only the outcome.
         let mut messages = vec![table(name), delete(name), table(name)];
