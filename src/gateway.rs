@@ -620,7 +620,6 @@ impl Gateway {
             routes: self.routes.table.clone(),
             inbound: self.connections.iter().flat_map(|c| &c.pairs).map(|p| Arc::clone(&p.inbound)).collect(),
             echoes: health.chain(tunnel_tracks).map(|id| EchoEntry { id, token: self.token }).collect(),
-            icmp_source: None,
         }
     }
 
@@ -715,7 +714,7 @@ impl Gateway {
                 self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
             }
             let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
-            handoff::entries(new, keys, &mut self.rng)
+            handoff::entries(new, &keys, &mut self.rng)
         });
         match made {
             Ok((outbound, inbound)) => {

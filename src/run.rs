@@ -327,7 +327,7 @@ impl Running {
                     self.gateway.handle(now, Input::Up(index));
                     if is_up { vec![Response::Done] } else { Vec::new() }
                 }
-                Err(refused) => vec![refused],
+                Err(message) => vec![Response::Refused { message }],
             },
             Request::Reload => vec![match self.reload().await {
                 Ok(()) => Response::Done,
@@ -346,15 +346,15 @@ impl Running {
                 self.gateway.handle(clock::now(), input(index));
                 Response::Done
             }
-            Err(refused) => refused,
+            Err(message) => Response::Refused { message },
         }
     }
 
-    fn find(&self, name: &str) -> Result<usize, Response> {
+    fn find(&self, name: &str) -> Result<usize, String> {
         let connections = &self.gateway.config().connections;
         connections.iter().position(|c| c.ike.name == name && !c.retired).ok_or_else(|| {
             let names: Vec<_> = connections.iter().filter(|c| !c.retired).map(|c| c.ike.name.as_str()).collect();
-            Response::Refused { message: format!("there is no connection {name:?}; there are {}", names.join(", ")) }
+            format!("there is no connection {name:?}; there are {}", names.join(", "))
         })
     }
 

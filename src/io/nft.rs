@@ -542,6 +542,19 @@ mod tests {
     }
 
     #[test]
+    fn while_one_configuration_takes_the_place_of_another_the_destinations_of_both_are_protected() {
+        let of = |destination: &str, peer: [u8; 4]| FailClosed {
+            tun: "t0".to_owned(),
+            destinations: nets(&[destination]),
+            peers: vec![([198, 51, 100, 20].into(), peer.into())],
+            ..FailClosed::default()
+        };
+        let both = of("172.16.0.0/16", [203, 0, 113, 21]).beside(of("10.0.0.0/8", [203, 0, 113, 22]));
+        assert_eq!(protected(&both.destinations, &both.exempt, Family::V4).len(), 2);
+        assert_eq!(both.peers.len(), 2, "and the negotiations of both go on");
+    }
+
+    #[test]
     fn neighbouring_and_nested_destinations_become_one_range() {
         assert_eq!(v4(&["10.0.0.0/9", "10.128.0.0/9", "10.1.2.3/32"], &[]), ["10.0.0.0-10.255.255.255"]);
     }
