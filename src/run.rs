@@ -23,15 +23,16 @@ use crate::events::{Event, Kind};
 use crate::gateway::{Gateway, Input, Output};
 use crate::io::icmp::EchoSocket;
 use crate::io::lock::{ControlSocket, LockError};
-use crate::io::machine::{Machine, Watcher};
+use crate::io::machine::Watcher;
 use crate::io::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_table};
 use crate::io::nft::{self, FailClosed, NftError};
-use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets, path_mtu};
+use crate::io::sockets::{IkeReaders, SocketError, Sockets, path_mtu};
 use crate::io::tun::{Tun, TunError};
 use crate::io::worker::{Notices, PacketThreads, WorkerError};
 use crate::io::{caps, clock};
 use crate::keylog::KeyLog;
 use crate::log::Log;
+use crate::machine::{Change, LocalEnd, Machine};
 use crate::reload;
 use crate::sadb::Notice;
 use crate::stats::Drops;
@@ -448,9 +449,9 @@ impl Running {
     }
 
     /// Links or addresses have changed.
-    async fn see(&mut self, change: crate::io::machine::Change) -> Result<(), RunError> {
+    async fn see(&mut self, change: Change) -> Result<(), RunError> {
         let before = self.machine.clone();
-        if change == crate::io::machine::Change::Lost {
+        if change == Change::Lost {
             self.machine = self.netlink.machine().await?;
         } else {
             self.machine.apply(change);

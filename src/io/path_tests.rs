@@ -16,11 +16,12 @@ use tokio::time::timeout;
 
 use super::clock;
 use super::namespace::{Namespace, shell};
-use super::sockets::{LocalEnd, Sockets};
+use super::sockets::Sockets;
 use super::tun::Tun;
 use super::worker::{Notices, PacketThreads, WorkerError};
 use crate::handoff;
 use crate::icmp::echo_packet;
+use crate::machine::LocalEnd;
 use crate::policy::{Action, Policy, Rule};
 use crate::sadb::{
     ConnectionEntry, EchoEntry, Handover, InboundEntry, Inject, Notice, OutboundEntry, OuterPath, RouteEntry, SaFacts, Tables,
