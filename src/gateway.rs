@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _, SeedableRng};
-use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Transmit};
+use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Start, Transmit};
 
 use crate::config::{Config, Via};
 use crate::connection::{Connection, SaPair};
@@ -336,7 +336,12 @@ impl Gateway {
             }
             // The kernel knows; `run` asks it and comes back with `Input::PathMtu`.
             Notice::PathMtu { .. } => {}
-            Notice::NoSa { connection, child } => self.ike.acquire(now, id(connection), child),
+            // What `tandem down` took down stays down, whatever the traffic, unless traffic is what it waits for.
+            Notice::NoSa { connection, child } => {
+                if self.connections.get(connection).is_some_and(|c| c.wanted || c.config.ike.start == Start::OnTraffic) {
+                    self.ike.acquire(now, id(connection), child);
+                }
+            }
             Notice::EchoReply { connection, id: echo_id, sequence } => self.handle_echo_reply(now, connection, echo_id, sequence),
             Notice::SequenceLow { id: pair } => {
                 if let Some(index) = self.connections.iter().position(|c| c.pairs.iter().any(|p| p.facts().id == pair)) {
@@ -582,15 +587,12 @@ impl Gateway {
         self.routes = decision;
     }
 
-    /// The TUN device's MTU is that of the tightest tunnel.
+    /// The TUN device's MTU is the configured one, or that of the tightest tunnel.
     fn choose_mtu(&mut self) {
-        if self.config.gateway.mtu.is_some() {
-            return;
-        }
         let tightest = |c: &Connection| {
             c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner))
         };
-        let mtu = self.connections.iter().map(tightest).min();
+        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().map(tightest).min());
         if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
             self.mtu = mtu;
             self.outputs.push_back(Output::Mtu(mtu));

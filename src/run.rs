@@ -64,6 +64,10 @@ pub enum RunError {
     Worker(#[from] WorkerError),
     #[error("cannot open the probe of track {track}: {source}")]
     Probe { track: u32, source: io::Error },
+    #[error(
+        "a tandem runs here with the device {device}, and what keeps its traffic from leaving in clear stays: stop it first, or name its control socket"
+    )]
+    StillRuns { device: String },
     #[error("cannot log keys: {0}")]
     KeyLog(#[source] io::Error),
     #[error(transparent)]
@@ -236,7 +240,7 @@ impl Running {
     async fn stop(mut self) {
         self.gateway.stop(clock::now());
         self.carry_out();
-        for underlay in self.underlays() {
+        for (underlay, _) in self.underlays() {
             if let Err(error) = self.netlink.remove_underlay(&underlay).await {
                 tracing::warn!(%error, "an underlay route is left behind");
             }
@@ -335,7 +339,12 @@ impl Running {
                 Err(message) => Response::Refused { message },
             }],
             Request::Down { connection: Some(connection) } => vec![self.command(&connection, Input::Down)],
-            Request::Rekey { connection } => vec![self.command(&connection, Input::Rekey)],
+            Request::Rekey { connection } => vec![match self.find(&connection) {
+                Ok(index) if !self.gateway.is_up(index) => {
+                    Response::Refused { message: format!("{connection} is down, so it has no SAs to replace: `tandem up {connection}`") }
+                }
+                _ => self.command(&connection, Input::Rekey),
+            }],
         };
         // The client may have gone.
         let _ = reply.send(responses);
@@ -369,7 +378,11 @@ impl Running {
         let next = reload::arrange(&self.gateway.config().connections, next);
         let ends = ends(&next);
         let sockets = Sockets::open(&in_use(&next, &ends, &self.machine), Some(&self.sockets)).map_err(|error| error.to_string())?;
-        let before = (destinations(self.gateway.config()), self.gateway.config().gateway.fail_closed, self.underlays());
+        let before = (
+            destinations(self.gateway.config()),
+            self.gateway.config().gateway.fail_closed,
+            self.underlays().map(|(underlay, _)| underlay).collect(),
+        );
         self.put_in_force(next, ends, Arc::new(sockets), before).await.map_err(|error| error.to_string())?;
         for warning in warnings {
             self.tell(Event::new(Kind::Warning, warning));
@@ -396,7 +409,8 @@ impl Running {
         // DELETEs of connections that are gone leave by the sockets they had.
         self.carry_out();
         self.use_sockets(sockets)?;
-        for underlay in old_underlays.iter().filter(|old| !self.underlays().contains(old)) {
+        let underlays: Vec<_> = self.underlays().map(|(underlay, _)| underlay).collect();
+        for underlay in old_underlays.iter().filter(|old| !underlays.contains(old)) {
             self.netlink.remove_underlay(underlay).await?;
         }
         self.keep_underlays().await;
@@ -496,26 +510,26 @@ impl Running {
 
     /// Puts the underlay routes of `next_hop` back, which the kernel drops with the link.
     async fn keep_underlays(&self) {
-        for underlay in self.underlays() {
+        for (underlay, _) in self.underlays().filter(|(_, ready)| *ready) {
             if let Err(error) = self.netlink.add_underlay(&underlay).await {
                 tracing::warn!(%error, "a connection has no way to its peer");
             }
         }
     }
 
-    fn underlays(&self) -> Vec<Underlay> {
-        let ready = self.gateway.config().connections.iter().zip(&self.ends).enumerate().filter(|(_, (_, end))| self.machine.is_ready(end));
-        ready
-            .filter_map(|(index, (connection, end))| {
-                Some(Underlay {
-                    local: end.address,
-                    remote: connection.ike.remote,
-                    next_hop: connection.next_hop?,
-                    interface: self.machine.link_of(end)?.index,
-                    table: underlay_table(self.tun.index(), index),
-                })
-            })
-            .collect()
+    /// The underlays of `next_hop`, and whether packets can leave by each now: a rule outlives the link, so it has to be found again without.
+    fn underlays(&self) -> impl Iterator<Item = (Underlay, bool)> {
+        self.gateway.config().connections.iter().zip(&self.ends).enumerate().filter_map(|(index, (connection, end))| {
+            let underlay = Underlay {
+                local: end.address,
+                remote: connection.ike.remote,
+                next_hop: connection.next_hop?,
+                // Without the link there is no route to find by its index either.
+                interface: self.machine.link_of(end).map_or(0, |link| link.index),
+                table: underlay_table(self.tun.index(), index),
+            };
+            Some((underlay, self.machine.is_ready(end)))
+        })
     }
 
     /// The preferred sources of the routes towards the TUN device follow the machine's addresses.
@@ -535,10 +549,16 @@ impl Running {
 /// What an earlier run left behind is removed: routes, rules and firewall tables of any tandem on this machine. Says what it was.
 ///
 /// # Errors
-/// If the kernel refuses.
+/// If a tandem still runs here, whose traffic would leave in clear then, or the kernel refuses.
 pub fn remove_leftovers() -> Result<String, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let routes = runtime.block_on(async { Netlink::connect()?.remove_all().await })?;
+    let routes = runtime.block_on(async {
+        let netlink = Netlink::connect()?;
+        match netlink.tunnel_in_use().await? {
+            Some(device) => Err(RunError::StillRuns { device }),
+            None => Ok(netlink.remove_all().await?),
+        }
+    })?;
     let tables = nft::remove_all()?;
     Ok(format!(
         "removed {routes} routes and {} firewall tables; traffic for the routes' destinations is not closed off any more",
