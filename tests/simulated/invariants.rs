@@ -8,8 +8,12 @@ use crate::world::End;
 /// An end's pair and its peer's know each other: within this after the last fault, whatever state it left behind. The longest pause between two
 /// attempts is 75 s, an attempt and its first repetitions take a few seconds, and DPD notices after 40 s what nothing else shows.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(130);
-/// IPsec SA pairs of one child at any time, and once nothing is wrong: two, and those that are replaced, for 30 s.
-const MOST_PAIRS: usize = 6;
+/// IPsec SA pairs of one child at any time, even if somebody says `tandem rekey` again and again: `ike` keeps no more.
+const MOST_PAIRS: usize = 16;
+/// The same half a minute after the last rekey or fault: the one in use, and one of each end's if both were made at once.
+const CALM_PAIRS: usize = 3;
+/// ISAKMP SAs of one connection at any time, unfinished ones included.
+const MOST_ISAKMP_SAS: usize = 17;
 
 /// Watches. A broken invariant panics with its name.
 pub(crate) struct Witness {
@@ -75,9 +79,10 @@ impl Witness {
                 continue;
             };
             for (connection, entry) in process.tables.connections.iter().enumerate() {
+                let sas = process.gateway.isakmp_sas(connection);
+                assert!(sas <= MOST_ISAKMP_SAS, "a bounded number of SAs: end {end} has {sas} ISAKMP SAs of connection {connection}");
                 for (child, outbound) in entry.outbound.iter().enumerate() {
-                    let mut pairs = process.tables.inbound.iter().map(|e| (e.facts.connection, e.child));
-                    let pairs = pairs.by_ref().filter(|&of| of == (connection, child)).count();
+                    let pairs = process.tables.inbound.iter().filter(|e| (e.facts.connection, e.child) == (connection, child)).count();
                     self.most_pairs = self.most_pairs.max(pairs);
                     assert!(pairs <= MOST_PAIRS, "a bounded number of SAs: end {end} has {pairs} pairs of connection {connection} child {child}");
 
@@ -130,6 +135,20 @@ impl Witness {
         assert_eq!(sent.packet, packet, "what comes out of a tunnel went into it");
         self.last_received[sent.flow] = now;
         self.received += 1;
+    }
+
+    /// A bounded number of SAs: half a minute after the last rekey those that it replaced are gone.
+    pub(crate) fn nothing_is_left_over(&self, ends: &[End]) {
+        for (end, at) in ends.iter().enumerate() {
+            let Some(process) = &at.process else { continue };
+            for connection in 0..process.tables.connections.len() {
+                let pairs = process.tables.inbound.iter().filter(|e| e.facts.connection == connection).count();
+                let most = CALM_PAIRS * process.tables.connections[connection].outbound.len();
+                assert!(pairs <= most, "a bounded number of SAs: end {end} still has {pairs} pairs of connection {connection}");
+                let sas = process.gateway.isakmp_sas(connection);
+                assert!(sas <= CALM_PAIRS, "a bounded number of SAs: end {end} still has {sas} ISAKMP SAs of connection {connection}");
+            }
+        }
     }
 
     /// Forgets what was lost so far, to count anew.

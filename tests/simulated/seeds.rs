@@ -59,6 +59,7 @@ fn play(world: &mut World, seed: u64, setup: &Setup) {
     world.traffic = Traffic::Silence;
     world.run(3);
     world.witness.nothing_is_lost(world.now);
+    world.witness.nothing_is_left_over(&world.ends);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tandem::datapath::{Control, Inbound, InboundBatch, Outbound, OutboundBatch, 
 use tandem::events::Kind;
 use tandem::gateway::{Gateway, Input, Output};
 use tandem::io::machine::{Address, Change, Link, Machine};
+use tandem::io::sockets::LocalEnd;
 use tandem::ip::{self, Header, protocol};
 use tandem::sadb::{Notice, OuterPath, Tables};
 use tandem::stats::Drops;
@@ -62,6 +63,8 @@ pub(crate) struct World {
 pub(crate) struct End {
     pub(crate) config: Config,
     pub(crate) machine: Machine,
+    /// Its outer addresses whose link is up.
+    reachable: Vec<IpAddr>,
     pub(crate) process: Option<Process>,
     /// How far its clock has jumped ahead of the world's.
     pub(crate) ahead: Duration,
@@ -188,6 +191,7 @@ impl World {
         let at = &mut self.ends[end];
         let link = at.machine.link(name).unwrap().clone();
         if at.machine.apply(Change::Link(Link { up, ..link })) {
+            at.find_reachable();
             let machine = at.machine.clone();
             self.tell(end, Input::Machine(machine));
         }
@@ -477,15 +481,19 @@ impl End {
             machine.apply(Change::Link(Link { index, name, up: true, loopback: false, mtu: 1500 }));
             machine.apply(Change::Address(Address { link: index, net: format!("{}/24", connection.ike.local).parse().unwrap() }));
         }
-        Self { config, machine, process: None, ahead: Duration::ZERO, events: Vec::new() }
+        let mut end = Self { config, machine, reachable: Vec::new(), process: None, ahead: Duration::ZERO, events: Vec::new() };
+        end.find_reachable();
+        end
+    }
+
+    fn find_reachable(&mut self) {
+        let local = self.config.connections.iter().map(|c| LocalEnd { address: c.ike.local, interface: c.interface.clone() });
+        self.reachable = local.filter(|end| self.machine.is_ready(end)).map(|end| end.address).collect();
     }
 
     /// Whether packets can leave from, and arrive at, this address.
     fn can_leave(&self, address: IpAddr) -> bool {
-        self.config.connections.iter().any(|connection| {
-            let end = tandem::io::sockets::LocalEnd { address, interface: connection.interface.clone() };
-            connection.ike.local == address && self.machine.is_ready(&end)
-        })
+        self.reachable.contains(&address)
     }
 }
 
