@@ -104,6 +104,8 @@ pub struct Gateway {
     tracks: Vec<Probed>,
     machine: Machine,
     routes: Decision,
+    /// Which routes the decision was made for; `None` after a change of the routes themselves.
+    valid: Option<Vec<bool>>,
     token: [u8; 16],
     rng: StdRng,
     drops: Arc<Drops>,
@@ -147,6 +149,7 @@ impl Gateway {
             tracks,
             machine: Machine::default(),
             routes: Decision::default(),
+            valid: None,
             token,
             rng,
             drops,
@@ -226,6 +229,7 @@ impl Gateway {
             self.tracks.push(probed);
         }
         self.config = config;
+        self.valid = None;
         for index in 0..self.connections.len() {
             self.look_at_path(now, index);
         }
@@ -246,6 +250,11 @@ impl Gateway {
     /// Whether a connection can carry packets.
     pub fn is_up(&self, index: usize) -> bool {
         self.connections.get(index).is_some_and(|c| c.newest_of_all().is_some())
+    }
+
+    /// How many ISAKMP SAs a connection has, unfinished and retiring ones included: a bounded number.
+    pub fn isakmp_sas(&self, index: usize) -> usize {
+        self.ike.isakmp_sas(id(index))
     }
 
     /// The MTU of the TUN device to begin with, in bytes.
@@ -570,7 +579,11 @@ impl Gateway {
                 connection.path_up && connection.is_proven() && connection.is_healthy() && !track_is_negative
             })
             .collect();
+        if self.valid.as_ref() == Some(&valid) {
+            return;
+        }
         let decision = routing::decide(&self.config.routes, &valid);
+        self.valid = Some(valid);
         if decision == self.routes {
             return;
         }
