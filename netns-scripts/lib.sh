@@ -198,6 +198,7 @@ network_up() {
     trap 'exit 143' TERM
     trap 'printf "  FAIL  %s line %s: %s\n" "${BASH_SOURCE[-1]##*/}" "${BASH_LINENO[-2]:-$LINENO}" "$BASH_COMMAND"' ERR
     mkdir -p "$RUN"
+    : >"$RUN/swanctl.conf"
     for host in "${HOSTS[@]}"; do
         mkdir -p "$RUN/$host/run"
         ip netns add "$PREFIX$host"
@@ -392,7 +393,7 @@ iperf() {
     start iperf3-server ecs iperf3 -s -1 -p $port
     eventually 3 "iperf3 listens on ecs" listens ecs $port >/dev/null
     out=$(on client iperf3 -c "$ECS" -p $port -J "$@")
-    stop iperf3-server
+    stop iperf3-server || :    # after one client it ends by itself, maybe just now
     jq '.end.sum_received.bits_per_second | floor' <<<"$out"
 }
 listens() { [[ -n $(on "$1" ss -Hltn "sport = :$2") ]]; }
@@ -422,32 +423,35 @@ complaints() {
 
 # ---------------------------------------------------------------------------------------------- strongSwan
 
-# strongswan_config HOST: writes its side of one connection. Variables: IKE, ESP, PSK, LOCAL_TS, REMOTE_TS, UPLINK (1 or 2).
+# strongswan_config HOST: writes its side of one connection. Variables: IKE, ESP, PSK (a string or 0x with hexadecimal digits), LOCAL_TS, REMOTE_TS,
+# UPLINK (1 or 2), ENCAP (yes or no), IKE_LIFE and ESP_LIFE (seconds until it rekeys), DPD.
 strongswan_config() {
-    local host=$1 here there here_net there_net device=$ONPREM1
+    local host=$1 here there here_net there_net secret device=$ONPREM1
     [[ ${UPLINK:-1} == 1 ]] || device=$ONPREM2
     case $host in
     onprem) here=$device there=$CLOUD here_net=192.168.0.0/24 there_net=172.16.0.0/16 ;;
     cloud)  here=$CLOUD there=$device here_net=172.16.0.0/16 there_net=192.168.0.0/24 ;;
     esac
+    secret=${PSK:-fddsFF123****}
+    [[ $secret == 0x* ]] || secret=\"$secret\"
     cat >"$RUN/$host/swanctl.conf" <<CONF
 connections { peer { version = 1
     local_addrs = $here
     remote_addrs = $there
     proposals = ${IKE:-aes128-sha1-modp1024}
-    encap = yes
-    dpd_delay = 10s
-    rekey_time = 24h
+    encap = ${ENCAP:-yes}
+    dpd_delay = ${DPD:-10s}
+    rekey_time = ${IKE_LIFE:-24h}
     local { auth = psk }
     remote { auth = psk }
     children { net {
         local_ts = ${LOCAL_TS:-$here_net}
         remote_ts = ${REMOTE_TS:-$there_net}
         esp_proposals = ${ESP:-aes128-sha1-modp1024}
-        rekey_time = 24h
+        rekey_time = ${ESP_LIFE:-24h}
     } }
 } }
-secrets { ike-peer { secret = "${PSK:-fddsFF123****}" } }
+secrets { ike-peer { secret = $secret } }
 CONF
 }
 
@@ -464,13 +468,18 @@ charon {
 }
 CONF
     start "charon-$host" "$host" env STRONGSWAN_CONF="$RUN/$host/strongswan.conf" /usr/lib/ipsec/charon
-    eventually 10 "strongSwan loads its configuration on $host" swanctl_on "$host" --load-all --file "$RUN/$host/swanctl.conf"
+    eventually 10 "strongSwan loads its configuration on $host" strongswan_load "$host"
 }
+strongswan_load() { swanctl_on "$1" --load-all --file "$RUN/$1/swanctl.conf"; }
 strongswan_initiate() { swanctl_on "$1" --initiate --child net --timeout 10; }
 strongswan_stop() { stop "charon-$1"; }
-swanctl_on() {
-    local host=$1 verb=$2; shift 2
-    on "$host" env STRONGSWAN_CONF="$RUN/$host/strongswan.conf" swanctl "$verb" --uri unix:///run/charon.vici "$@" >>"$RUN/$host/swanctl.txt" 2>&1
+
+# Where swanctl runs and how it reaches charon; the kernel peer changes both.
+SWANCTL_FROM='' VICI=unix:///run/charon.vici
+swanctl() {
+    local host=${SWANCTL_FROM:-$1} verb=$2; shift 2
+    on "$host" env STRONGSWAN_CONF="$RUN/swanctl.conf" swanctl "$verb" --uri "$VICI" "$@"
 }
-strongswan_sas() { on "$1" env STRONGSWAN_CONF="$RUN/$1/strongswan.conf" swanctl --list-sas --uri unix:///run/charon.vici; }
+swanctl_on() { swanctl "$@" >>"$RUN/$1/swanctl.txt" 2>&1; }
+strongswan_sas() { swanctl "$1" --list-sas; }
 strongswan_up() { strongswan_sas "$1" 2>/dev/null | grep -q 'net:.*INSTALLED'; }

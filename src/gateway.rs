@@ -176,10 +176,11 @@ impl Gateway {
             probed.track.start(now);
         }
         for index in 0..self.connections.len() {
-            if self.connections[index].wanted {
-                self.ike.connect(now, id(index));
-            }
             self.look_at_path(now, index);
+            if let Some(why) = self.note_obstacle(index) {
+                let event = Event::new(Kind::PathDown, format!("it cannot begin: {why}")).of(self.connections[index].name());
+                self.emit(event);
+            }
         }
         self.settle(now);
     }
@@ -448,6 +449,9 @@ impl Gateway {
             self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
         });
         if can_leave && !connection.can_leave {
+            if connection.wanted && connection.pairs.is_empty() {
+                self.ike.connect(now, id(index));
+            }
             // A track that judges this path need not wait for its next turn.
             let negative = |p: &&mut Probed| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative;
             for probed in self.tracks.iter_mut().filter(negative) {
@@ -465,7 +469,7 @@ impl Gateway {
         let (name, end) = (self.connections[index].name().to_owned(), self.connections[index].end.clone());
         let (local, by) = (end.address, end.interface.map_or_else(String::new, |interface| format!(" on {interface}")));
         if !path_up {
-            let why = if can_leave { "its track is negative" } else { "link down or address gone" };
+            let why = self.note_obstacle(index).unwrap_or_else(|| "its track is negative".to_owned());
             self.emit(Event::new(Kind::PathDown, format!("path from {local}{by} is down: {why}")).of(&name));
             self.connections[index].doubt();
             return;
@@ -473,6 +477,16 @@ impl Gateway {
         self.connections[index].path_mtu = None;
         self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
         self.prove_again(now, index);
+    }
+
+    /// If packets cannot leave at all, that is the connection's error: no negotiation will find a better one.
+    fn note_obstacle(&mut self, index: usize) -> Option<String> {
+        let connection = &mut self.connections[index];
+        let message = self.machine.obstacle(&connection.end)?;
+        let advice = "bring the interface up or give it the address; the connection follows by itself, or correct `interface` and `local`"
+            .to_owned();
+        connection.last_error = Some(ErrorStatus { code: "PathDown".to_owned(), message: message.clone(), advice });
+        Some(message)
     }
 
     /// New quick modes at once, if there is something in doubt to prove.

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Via};
+use crate::config::{Config, Connection, Via};
 use crate::control::{self, Command, Request, Response, TimedEvent};
 use crate::events::{Event, Kind};
 use crate::gateway::{Gateway, Input, Output};
@@ -150,12 +150,12 @@ impl Running {
             netlink.add_tunnel_route(&tunnel_route(config, &machine, &tun, destination)).await?;
         }
 
-        let sockets = Arc::new(Sockets::open(&ends, None)?);
+        let sockets = Arc::new(Sockets::open(&in_use(config, &ends, &machine), None)?);
         let largest = machine.largest_mtu(&ends).max(gateway.mtu());
         let (threads, notices) = PacketThreads::start(Arc::clone(&tun), Arc::clone(&sockets), drops, largest)?;
         let readers = sockets.read_ike(notices.ike_sink())?;
         let (answer_sink, answers) = mpsc::channel(QUEUE);
-        let (probes, hearers) = open_probes(&gateway, &ends, &answer_sink)?;
+        let (probes, hearers) = open_probes(&gateway, &ends, &machine, &answer_sink)?;
         let (command_sink, commands) = mpsc::channel(QUEUE);
         let (followers, _) = broadcast::channel(QUEUE);
         let listener = tokio::net::UnixListener::from_std(control.listener()?)?;
@@ -365,7 +365,7 @@ impl Running {
         let warnings = next.warnings.clone();
         let next = reload::arrange(&self.gateway.config().connections, next);
         let ends = ends(&next);
-        let sockets = Sockets::open(&in_use(&next, &ends), Some(&self.sockets)).map_err(|error| error.to_string())?;
+        let sockets = Sockets::open(&in_use(&next, &ends, &self.machine), Some(&self.sockets)).map_err(|error| error.to_string())?;
         let before = (destinations(self.gateway.config()), self.gateway.config().gateway.fail_closed, self.underlays());
         self.put_in_force(next, ends, Arc::new(sockets), before).await.map_err(|error| error.to_string())?;
         for warning in warnings {
@@ -439,7 +439,7 @@ impl Running {
     }
 
     fn reopen_sockets(&mut self) -> Result<(), RunError> {
-        let sockets = match Sockets::open(&in_use(self.gateway.config(), &self.ends), Some(&self.sockets)) {
+        let sockets = match Sockets::open(&in_use(self.gateway.config(), &self.ends, &self.machine), Some(&self.sockets)) {
             Ok(sockets) => Arc::new(sockets),
             Err(error) => {
                 // Another interface is missing still; its return will bring us here again.
@@ -454,7 +454,7 @@ impl Running {
         self.readers = sockets.read_ike(self.notices.ike_sink())?;
         self.threads.replace_sockets(Arc::clone(&sockets));
         self.sockets = sockets;
-        (self.probes, self.hearers) = open_probes(&self.gateway, &self.ends, &self.answer_sink)?;
+        (self.probes, self.hearers) = open_probes(&self.gateway, &self.ends, &self.machine, &self.answer_sink)?;
         Ok(())
     }
 
@@ -515,9 +515,14 @@ fn ends(config: &Config) -> Vec<LocalEnd> {
     config.connections.iter().map(|c| LocalEnd { address: c.ike.local, interface: c.interface.clone() }).collect()
 }
 
-/// The ends that need sockets.
-fn in_use(config: &Config, ends: &[LocalEnd]) -> Vec<LocalEnd> {
-    ends.iter().zip(&config.connections).filter(|(_, c)| !c.retired).map(|(end, _)| end.clone()).collect()
+/// The ends that need sockets: not those of retired connections, and those whose interface is missing only when it appears.
+fn in_use(config: &Config, ends: &[LocalEnd], machine: &Machine) -> Vec<LocalEnd> {
+    let needed = |(end, connection): &(&LocalEnd, &Connection)| !connection.retired && is_there(end, machine);
+    ends.iter().zip(&config.connections).filter(needed).map(|(end, _)| end.clone()).collect()
+}
+
+fn is_there(end: &LocalEnd, machine: &Machine) -> bool {
+    end.interface.as_ref().is_none_or(|name| machine.link(name).is_some())
 }
 
 /// Each `[[route]]` destination once.
@@ -557,7 +562,7 @@ fn tunnel_route(config: &Config, machine: &Machine, tun: &Tun, destination: IpNe
 }
 
 /// One socket for each track outside the tunnel, and the tasks that hear their answers.
-fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>) -> Result<Probes, RunError> {
+fn open_probes(gateway: &Gateway, ends: &[LocalEnd], machine: &Machine, sink: &mpsc::Sender<Input>) -> Result<Probes, RunError> {
     let mut probes = Vec::new();
     let mut hearers = JoinSet::new();
     for (track, config) in gateway.config().tracks.iter().enumerate() {
@@ -565,7 +570,10 @@ fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>)
             probes.push(None);
             continue;
         };
-        let Some(mut end) = ends.get(connection).cloned() else { continue };
+        let Some(mut end) = ends.get(connection).filter(|end| is_there(end, machine)).cloned() else {
+            probes.push(None);
+            continue;
+        };
         end.address = config.source.unwrap_or(end.address);
         let socket = EchoSocket::open(&end, echo.id).map_err(|source| RunError::Probe { track: config.id, source })?;
         let socket = Arc::new(socket);

@@ -110,6 +110,19 @@ impl Machine {
         self.addresses.iter().any(|a| a.net.addr() == end.address) && self.link_of(end).is_some_and(|l| l.up)
     }
 
+    /// Why packets cannot leave from this end, in words; `None` if they can.
+    pub fn obstacle(&self, end: &LocalEnd) -> Option<String> {
+        let link = self.link_of(end);
+        match (&end.interface, link) {
+            (Some(name), None) => Some(format!("there is no interface {name}")),
+            _ if !self.addresses.iter().any(|a| a.net.addr() == end.address) => {
+                Some(format!("{} is an address of no interface", end.address))
+            }
+            (_, Some(link)) if !link.up => Some(format!("the interface {} is down", link.name)),
+            _ => None,
+        }
+    }
+
     /// The largest MTU of these ends' links in bytes; 1500 while none is known.
     pub fn largest_mtu(&self, ends: &[LocalEnd]) -> u16 {
         let largest = ends.iter().filter_map(|e| self.link_of(e)).map(|l| l.mtu).max();

@@ -192,6 +192,7 @@ impl EndSockets {
     fn open(end: &LocalEnd, interface_index: Option<u32>) -> Result<Self, SocketError> {
         let ike = bound(end, "UDP port 500", Type::DGRAM, Protocol::UDP, IKE_PORT)?;
         let nat = bound(end, "UDP port 4500", Type::DGRAM, Protocol::UDP, NAT_PORT)?;
+        super::mmsg::receive_runs(&nat);
         let esp = bound(end, "raw ESP", Type::RAW, Protocol::from(libc::IPPROTO_ESP), 0)?;
         for (socket, what) in [(&nat, "UDP port 4500"), (&esp, "raw ESP")] {
             for_packets(end, socket).map_err(|source| SocketError::Other { what, local: end.address, source })?;
