@@ -161,7 +161,7 @@ impl Side {
             Event::PeerMoved { encapsulation, .. } => self.moved.push(encapsulation),
             Event::PeerDead { .. } => self.dead += 1,
             Event::Failed { failure, .. } => self.failures.push((now, failure)),
-            Event::Negotiating { .. } | Event::Warning { .. } => {}
+            Event::Negotiating { .. } | Event::IkeKey { .. } | Event::Warning { .. } => {}
         }
     }
 }
