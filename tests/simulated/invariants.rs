@@ -84,7 +84,10 @@ impl Witness {
                 for (child, outbound) in entry.outbound.iter().enumerate() {
                     let pairs = process.tables.inbound.iter().filter(|e| (e.facts.connection, e.child) == (connection, child)).count();
                     self.most_pairs = self.most_pairs.max(pairs);
-                    assert!(pairs <= MOST_PAIRS, "a bounded number of SAs: end {end} has {pairs} pairs of connection {connection} child {child}");
+                    assert!(
+                        pairs <= MOST_PAIRS,
+                        "a bounded number of SAs: end {end} has {pairs} pairs of connection {connection} child {child}"
+                    );
 
                     let Some(outbound) = outbound else { continue };
                     let (spi_in, spi_out) = (outbound.facts.spi_in, outbound.facts.spi_out);
@@ -101,7 +104,8 @@ impl Witness {
         let Some(process) = &ends[end].process else { return };
         for (connection, entry) in process.tables.connections.iter().enumerate() {
             let config = &ends[end].config.connections[connection].ike;
-            let of_peer = |other: &&End| other.config.connections.iter().any(|c| c.ike.local == config.remote && c.ike.remote == config.local);
+            let of_peer =
+                |other: &&End| other.config.connections.iter().any(|c| c.ike.local == config.remote && c.ike.remote == config.local);
             let peer = ends.iter().find(of_peer).and_then(|peer| peer.process.as_ref());
             for (child, outbound) in entry.outbound.iter().enumerate() {
                 let astray = peer.is_some_and(|peer| {

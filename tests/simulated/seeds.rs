@@ -18,7 +18,13 @@ const SEEDS: u64 = 10_000;
 fn setup(seed: u64) -> Setup {
     Setup {
         connections: if seed % 4 == 3 { 2 } else { 1 },
-        cloud_start: if seed % 3 == 0 { "on-traffic" } else if seed % 3 == 1 { "passive" } else { "always" },
+        cloud_start: if seed % 3 == 0 {
+            "on-traffic"
+        } else if seed % 3 == 1 {
+            "passive"
+        } else {
+            "always"
+        },
         nat_traversal: if seed % 5 == 0 { "force" } else { "auto" },
         health_checks: seed % 7 == 0,
         ike_lifetime: if seed % 2 == 0 { "3m" } else { "24h" },

@@ -39,11 +39,17 @@ fn a_year_of_rekeying_with_loss_and_restarts_breaks_no_invariant() {
         }
         let down = rng.random_range(0..2);
         world.witness.calm_since = None;
-        if rng.random_bool(0.5) { world.kill(down) } else { world.stop(down) }
+        if rng.random_bool(0.5) {
+            world.kill(down)
+        } else {
+            world.stop(down)
+        }
         world.run(rng.random_range(0..600));
         world.start(down);
         world.witness.calm_since = Some(world.now);
-        world.run_until(RECOVERY.as_secs(), |world| world.witness.agrees()).unwrap_or_else(|| panic!("seed {seed}: not up after a restart"));
+        world
+            .run_until(RECOVERY.as_secs(), |world| world.witness.agrees())
+            .unwrap_or_else(|| panic!("seed {seed}: not up after a restart"));
         restarts += 1;
     }
     let took = began.elapsed();
