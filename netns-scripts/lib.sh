@@ -65,6 +65,13 @@ fail() {
     exit 1
 }
 
+# A command that fails outside `expect` is a fault of the scenario: tells its line there.
+on_error() {
+    local line=$1
+    if (( ${#BASH_LINENO[@]} > 2 )); then line=${BASH_LINENO[-2]}; fi
+    printf '  FAIL  %s line %s: %s\n' "${0##*/}" "$line" "$2"
+}
+
 # Like `fail`, also where only a subshell would end: in a command substitution.
 fail_from_below() {
     printf '  FAIL  %s\n' "$*" >&2
@@ -151,6 +158,13 @@ stop() {
     return "$status"
 }
 
+# finish NAME: waits until it ends by itself; its exit status is this one's.
+finish() {
+    local pid=${PIDS[$1]}
+    unset "PIDS[$1]"
+    wait "$pid"
+}
+
 logged() { grep -Eq -- "$3" "$RUN/$1/$2.log"; }
 
 cleanup() {
@@ -159,6 +173,7 @@ cleanup() {
     trap - EXIT ERR
     set +e
     if (( status != 0 )); then evidence; fi
+    exec 2>/dev/null    # bash tells of every job that dies by a signal
     for name in "${!PIDS[@]}"; do kill -TERM "${PIDS[$name]}" 2>/dev/null; done
     for host in "${HOSTS[@]}"; do
         [[ -e /run/netns/$PREFIX$host ]] || continue
@@ -196,7 +211,7 @@ network_up() {
     trap cleanup EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    trap 'printf "  FAIL  %s line %s: %s\n" "${BASH_SOURCE[-1]##*/}" "${BASH_LINENO[-2]:-$LINENO}" "$BASH_COMMAND"' ERR
+    trap 'on_error "$LINENO" "$BASH_COMMAND"' ERR
     mkdir -p "$RUN"
     : >"$RUN/swanctl.conf"
     for host in "${HOSTS[@]}"; do
@@ -396,7 +411,7 @@ iperf() {
     start iperf3-server ecs iperf3 -s -1 -p $port
     eventually 3 "iperf3 listens on ecs" listens ecs $port >/dev/null
     out=$(on client iperf3 -c "$ECS" -p $port -J "$@")
-    stop iperf3-server || :    # after one client it ends by itself, maybe just now
+    finish iperf3-server
     jq '.end.sum_received.bits_per_second | floor' <<<"$out"
 }
 listens() { [[ -n $(on "$1" ss -Hltn "sport = :$2") ]]; }

@@ -217,6 +217,11 @@ impl Endpoint {
         self.shared.timers.next()
     }
 
+    /// How many ISAKMP SAs a connection has, unfinished and retiring ones included: a bounded number.
+    pub fn isakmp_sas(&self, id: ConnectionId) -> usize {
+        self.connections.get(&id).map_or(0, |connection| connection.sessions.len())
+    }
+
     /// How many datagrams were dropped for this reason since the endpoint was made.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.shared.dropped(reason)
