@@ -8,7 +8,7 @@ use std::time::Duration;
 use tandem::gateway::Input;
 
 use crate::faults;
-use crate::invariants::RECOVERY;
+use crate::invariants::{AFTER_LOSSES, RECOVERY};
 use crate::setups::Setup;
 use crate::world::{Traffic, World};
 
@@ -18,7 +18,13 @@ const SEEDS: u64 = 10_000;
 fn setup(seed: u64) -> Setup {
     Setup {
         connections: if seed % 4 == 3 { 2 } else { 1 },
-        cloud_start: if seed % 3 == 0 { "on-traffic" } else if seed % 3 == 1 { "passive" } else { "always" },
+        cloud_start: if seed % 3 == 0 {
+            "on-traffic"
+        } else if seed % 3 == 1 {
+            "passive"
+        } else {
+            "always"
+        },
         nat_traversal: if seed % 5 == 0 { "force" } else { "auto" },
         health_checks: seed % 7 == 0,
         ike_lifetime: if seed % 2 == 0 { "3m" } else { "24h" },
@@ -53,13 +59,13 @@ fn play(world: &mut World, seed: u64, setup: &Setup) {
     }
     // What still heals, heals; then nothing is lost any more, not even by a rekey.
     world.run(15);
-    world.witness.forgive();
+    world.witness.forgive(world.now);
     world.tell((seed % 2) as usize, Input::Rekey(0));
     world.run(40);
     world.traffic = Traffic::Silence;
     world.run(3);
-    world.witness.nothing_is_lost(world.now);
-    world.witness.nothing_is_left_over(&world.ends);
+    world.witness.nothing_is_lost(world.now, None);
+    world.witness.few_are_left(&world.ends, AFTER_LOSSES);
 }
 
 #[test]

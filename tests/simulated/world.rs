@@ -113,7 +113,7 @@ impl World {
         Self {
             now,
             began: now,
-            witness: Witness::new(now, &ends, flows.len()),
+            witness: Witness::new(now, flows.len()),
             ends,
             network: Network::new(),
             flows,
@@ -154,8 +154,7 @@ impl World {
         gateway.start(now, at.machine.clone());
         let outbound = Outbound::new(Arc::clone(&drops), Box::new(notices.clone()));
         let inbound = Inbound::new(Arc::clone(&drops), Box::new(notices.clone()));
-        at.process =
-            Some(Process { gateway, tables: Arc::default(), wake: None, outbound, inbound, notices, drops, unknown_told: None });
+        at.process = Some(Process { gateway, tables: Arc::default(), wake: None, outbound, inbound, notices, drops, unknown_told: None });
         self.drain(end);
         self.look();
     }
@@ -387,7 +386,7 @@ impl World {
     fn receive(&mut self, end: usize, mut packet: Vec<u8>) {
         let header = Header::parse(&packet).unwrap();
         if header.protocol == protocol::UDP {
-            self.witness.received(self.now, end, &packet);
+            self.witness.received(self.now, &packet);
         } else if packet[20] == 8 {
             let (source, destination) = (packet[12..16].to_vec(), packet[16..20].to_vec());
             packet[12..16].copy_from_slice(&destination);
@@ -407,7 +406,8 @@ impl World {
             let Some(process) = &sender.process else { continue };
             for entry in process.tables.connections.iter().flat_map(|c| &c.outbound).flatten() {
                 let (from, to) = entry.path.addresses();
-                let open = !self.network.black_holes.contains(&(from, to)) && self.owner(from) == Some(other) && self.owner(to) == Some(end);
+                let open =
+                    !self.network.black_holes.contains(&(from, to)) && self.owner(from) == Some(other) && self.owner(to) == Some(end);
                 if open {
                     heard.push((from, to, entry.facts.spi_out));
                 }
