@@ -17,15 +17,15 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _, SeedableRng};
-use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Transmit};
+use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Start, Transmit};
 
 use crate::config::{Config, Via};
 use crate::connection::{Connection, SaPair};
 use crate::events::{Event, Kind};
 use crate::handoff;
 use crate::icmp;
-use crate::io::machine::Machine;
 use crate::keylog::Keys;
+use crate::machine::Machine;
 use crate::routing::{self, Decision};
 use crate::sadb::{EchoEntry, Inject, Notice, OuterPath, Tables};
 use crate::stats::Drops;
@@ -179,10 +179,11 @@ impl Gateway {
             probed.track.start(now);
         }
         for index in 0..self.connections.len() {
-            if self.connections[index].wanted {
-                self.ike.connect(now, id(index));
-            }
             self.look_at_path(now, index);
+            if let Some(why) = self.note_obstacle(index) {
+                let event = Event::new(Kind::PathDown, format!("it cannot begin: {why}")).of(self.connections[index].name());
+                self.emit(event);
+            }
         }
         self.settle(now);
     }
@@ -344,7 +345,12 @@ impl Gateway {
             }
             // The kernel knows; `run` asks it and comes back with `Input::PathMtu`.
             Notice::PathMtu { .. } => {}
-            Notice::NoSa { connection, child } => self.ike.acquire(now, id(connection), child),
+            // What `tandem down` took down stays down, whatever the traffic, unless traffic is what it waits for.
+            Notice::NoSa { connection, child } => {
+                if self.connections.get(connection).is_some_and(|c| c.wanted || c.config.ike.start == Start::OnTraffic) {
+                    self.ike.acquire(now, id(connection), child);
+                }
+            }
             Notice::EchoReply { connection, id: echo_id, sequence } => self.handle_echo_reply(now, connection, echo_id, sequence),
             Notice::SequenceLow { id: pair } => {
                 if let Some(index) = self.connections.iter().position(|c| c.pairs.iter().any(|p| p.facts().id == pair)) {
@@ -456,6 +462,18 @@ impl Gateway {
         let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
             self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
         });
+        if can_leave && !connection.can_leave {
+            if connection.wanted && connection.pairs.is_empty() {
+                self.ike.connect(now, id(index));
+            }
+            // A track that judges this path need not wait for its next turn.
+            let negative = |p: &&mut Probed| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative;
+            for probed in self.tracks.iter_mut().filter(negative) {
+                probed.track.start(now);
+            }
+        }
+        self.connections[index].can_leave = can_leave;
+        let connection = &self.connections[index];
         let path_up = can_leave && !probe_says_no;
         let was_up = connection.path_up;
         if path_up == was_up {
@@ -465,22 +483,24 @@ impl Gateway {
         let (name, end) = (self.connections[index].name().to_owned(), self.connections[index].end.clone());
         let (local, by) = (end.address, end.interface.map_or_else(String::new, |interface| format!(" on {interface}")));
         if !path_up {
-            let why = if can_leave { "its track is negative" } else { "link down or address gone" };
+            let why = self.note_obstacle(index).unwrap_or_else(|| "its track is negative".to_owned());
             self.emit(Event::new(Kind::PathDown, format!("path from {local}{by} is down: {why}")).of(&name));
             self.connections[index].doubt();
             return;
         }
         self.connections[index].path_mtu = None;
         self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
-        if can_leave {
-            // A track that judges this path need not wait for its next turn.
-            for probed in
-                self.tracks.iter_mut().filter(|p| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative)
-            {
-                probed.track.start(now);
-            }
-        }
         self.prove_again(now, index);
+    }
+
+    /// If packets cannot leave at all, that is the connection's error: no negotiation will find a better one.
+    fn note_obstacle(&mut self, index: usize) -> Option<String> {
+        let connection = &mut self.connections[index];
+        let message = self.machine.obstacle(&connection.end)?;
+        let advice = "bring the interface up or give it the address; the connection follows by itself, or correct `interface` and `local`"
+            .to_owned();
+        connection.last_error = Some(ErrorStatus { code: "PathDown".to_owned(), message: message.clone(), advice });
+        Some(message)
     }
 
     /// New quick modes at once, if there is something in doubt to prove.
@@ -580,15 +600,12 @@ impl Gateway {
         self.routes = decision;
     }
 
-    /// The TUN device's MTU is that of the tightest tunnel.
+    /// The TUN device's MTU is the configured one, or that of the tightest tunnel.
     fn choose_mtu(&mut self) {
-        if self.config.gateway.mtu.is_some() {
-            return;
-        }
         let tightest = |c: &Connection| {
             c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner))
         };
-        let mtu = self.connections.iter().map(tightest).min();
+        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().map(tightest).min());
         if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
             self.mtu = mtu;
             self.outputs.push_back(Output::Mtu(mtu));
@@ -618,7 +635,6 @@ impl Gateway {
             routes: self.routes.table.clone(),
             inbound: self.connections.iter().flat_map(|c| &c.pairs).map(|p| Arc::clone(&p.inbound)).collect(),
             echoes: health.chain(tunnel_tracks).map(|id| EchoEntry { id, token: self.token }).collect(),
-            icmp_source: None,
         }
     }
 
@@ -713,7 +729,7 @@ impl Gateway {
                 self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
             }
             let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
-            handoff::entries(new, keys, &mut self.rng)
+            handoff::entries(new, &keys, &mut self.rng)
         });
         match made {
             Ok((outbound, inbound)) => {

@@ -135,6 +135,9 @@ impl Connection {
             lifetime: new.lifetime,
             rekey_at,
         });
+        if let Some(message) = new.lifetime_remark {
+            shared.emit(Event::Warning { connection: self.id, message });
+        }
         self.bound_pairs(shared, now, new.child);
         id
     }

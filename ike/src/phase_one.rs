@@ -57,7 +57,7 @@ impl Connection {
         let cookie = shared.new_cookie(self.id);
         let (state, message1) = ExpectMessage2::begin(Attempt { config: Arc::clone(&self.config), key }, cookie);
         let id = shared.new_session_id();
-        let announce_contact = std::mem::take(&mut self.announce_contact);
+        let lost_contact = self.lost_contact.take();
         self.sessions.push(Session {
             id,
             role: Role::Initiator,
@@ -69,7 +69,7 @@ impl Connection {
             pending: None,
             answered: None,
             hint: None,
-            announce_contact,
+            lost_contact,
         });
         shared.emit(Event::Negotiating { connection: self.id, role: Role::Initiator });
         self.say(shared, now, id, message1);
@@ -155,7 +155,7 @@ impl Connection {
             pending: None,
             answered: Some(Answered::new(now, received.message, message2)),
             hint: None,
-            announce_contact: false,
+            lost_contact: None,
         });
         shared.emit(Event::Negotiating { connection: self.id, role: Role::Responder });
         Ok(())
@@ -190,10 +190,10 @@ impl Connection {
     }
 
     fn message4(&mut self, shared: &mut Shared, now: Instant, index: usize, received: Received<'_>) -> Result<(), Error> {
-        let holds_nothing = self.holds_nothing();
+        let since = self.sessions.get(index).and_then(|session| session.lost_contact);
+        let initial_contact = self.holds_nothing() || since.is_some_and(|since| self.holds_nothing_newer_than(since));
         let Some(session) = self.sessions.get_mut(index) else { return Ok(()) };
         let State::Message4(state) = &session.state else { return Ok(()) };
-        let initial_contact = session.announce_contact || holds_nothing;
         let (next, message5) = state.message4(received.header, received.body, session.path, initial_contact)?;
         if next.nat().encapsulates() {
             session.path = session.path.floated();
@@ -362,7 +362,7 @@ impl Connection {
     pub(crate) fn give_up(&mut self, shared: &mut Shared, now: Instant, id: SessionId, told: Failure) {
         let Some(session) = self.sessions.iter().find(|session| session.id == id) else { return };
         let (remote, started) = (session.path.remote, session.started);
-        self.announce_contact |= session.announce_contact;
+        self.lost_contact = self.lost_contact.or(session.lost_contact);
         self.drop_session(shared, id, DeleteReason::Expired);
         if self.sessions.iter().filter_map(Session::established).any(|established| established.since >= started) {
             // Another main mode, the peer's or with the other key, came up meanwhile.
@@ -375,6 +375,12 @@ impl Connection {
     /// Whether INITIAL-CONTACT is true: no SA of this connection is held.
     fn holds_nothing(&self) -> bool {
         self.pairs.is_empty() && self.sessions.iter().all(|session| session.established().is_none())
+    }
+
+    /// Whether everything that this connection has is older than that.
+    fn holds_nothing_newer_than(&self, since: Instant) -> bool {
+        let mut established = self.sessions.iter().filter_map(Session::established);
+        self.pairs.iter().all(|pair| pair.installed < since) && established.all(|established| established.since < since)
     }
 
     /// Main mode is done.
@@ -391,7 +397,7 @@ impl Connection {
             shared.timers.set(Timer::IsakmpRekey(self.id, id), at);
         }
         shared.timers.set(Timer::IsakmpExpire(self.id, id), now + sa.lifetime);
-        let (initial_contact, key, path) = (sa.initial_contact, sa.key, session.path);
+        let (initial_contact, key, path, remark) = (sa.initial_contact, sa.key, session.path, sa.lifetime_remark.clone());
         let established = Established {
             sa,
             since: now,
@@ -413,12 +419,16 @@ impl Connection {
         }
         self.replacement = Replacement::No;
         self.backoff.succeeded();
+        self.lost_contact = None;
         if initial_contact {
             self.initial_contact(shared, started, id);
         }
         shared.emit(Event::IkeEstablished { connection: self.id, info });
         if let Some(key) = logged {
             shared.emit(Event::IkeKey { connection: self.id, key });
+        }
+        if let Some(message) = remark {
+            shared.emit(Event::Warning { connection: self.id, message });
         }
         if role == Role::Initiator {
             self.drop_unfinished(shared, true);

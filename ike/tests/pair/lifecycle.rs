@@ -67,6 +67,8 @@ fn shorter_lifetime_of_the_responder_counts_on_both_ends() {
     let pair = Pair::up(config_a(), b);
     for side in &pair.sides {
         assert_eq!(side.outbound(0).unwrap().lifetime, secs(600));
+        let remarks = side.events.iter().filter(|(_, event)| event.contains("Warning") && event.contains("lifetime of the"));
+        assert_eq!(remarks.count(), 2, "one for each phase: {}", pair.story());
     }
     let rekey_at = pair.sides[A].ike.as_ref().unwrap().rekey_at.unwrap();
     assert!(rekey_at - pair.start < secs(900), "RESPONDER-LIFETIME in message 6");
