@@ -458,7 +458,7 @@ impl Connection {
     fn retire_sessions(&mut self, shared: &mut Shared, now: Instant, started: Instant, id: SessionId) {
         for session in &mut self.sessions {
             let old = session.id;
-            let Some(established) = session.established_mut().filter(|established| old != id && established.since <= started) else {
+            let Some(established) = session.established_mut().filter(|established| old != id && established.since < started) else {
                 continue;
             };
             established.retiring = true;
