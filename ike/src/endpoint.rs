@@ -255,3 +255,6 @@ fn foreign(
     }
     Err(NotNow::Unsupported.into())
 }
+
+#[cfg(test)]
+mod hostile_peer;
