@@ -65,6 +65,13 @@ fail() {
     exit 1
 }
 
+# A command that fails outside `expect` is a fault of the scenario: tells its line there.
+on_error() {
+    local line=$1
+    if (( ${#BASH_LINENO[@]} > 2 )); then line=${BASH_LINENO[-2]}; fi
+    printf '  FAIL  %s line %s: %s\n' "${0##*/}" "$line" "$2"
+}
+
 # Like `fail`, also where only a subshell would end: in a command substitution.
 fail_from_below() {
     printf '  FAIL  %s\n' "$*" >&2
@@ -151,6 +158,13 @@ stop() {
     return "$status"
 }
 
+# finish NAME: waits until it ends by itself; its exit status is this one's.
+finish() {
+    local pid=${PIDS[$1]}
+    unset "PIDS[$1]"
+    wait "$pid"
+}
+
 logged() { grep -Eq -- "$3" "$RUN/$1/$2.log"; }
 
 cleanup() {
@@ -159,6 +173,7 @@ cleanup() {
     trap - EXIT ERR
     set +e
     if (( status != 0 )); then evidence; fi
+    exec 2>/dev/null    # bash tells of every job that dies by a signal
     for name in "${!PIDS[@]}"; do kill -TERM "${PIDS[$name]}" 2>/dev/null; done
     for host in "${HOSTS[@]}"; do
         [[ -e /run/netns/$PREFIX$host ]] || continue
@@ -196,8 +211,9 @@ network_up() {
     trap cleanup EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    trap 'printf "  FAIL  %s line %s: %s\n" "${BASH_SOURCE[-1]##*/}" "${BASH_LINENO[-2]:-$LINENO}" "$BASH_COMMAND"' ERR
+    trap 'on_error "$LINENO" "$BASH_COMMAND"' ERR
     mkdir -p "$RUN"
+    : >"$RUN/swanctl.conf"
     for host in "${HOSTS[@]}"; do
         mkdir -p "$RUN/$host/run"
         ip netns add "$PREFIX$host"
@@ -368,6 +384,8 @@ both_up() {
     eventually "${1:-10}" "both connections are up on premises" holds onprem 'all(.connections[]; up)'
     eventually 2 "both connections are up in the cloud" holds cloud 'all(.connections[]; up)'
 }
+up_on_both() { holds onprem 'all(.connections[]; up)' && holds cloud 'all(.connections[]; up)'; }
+one_up_on_both() { holds onprem 'connection("conn1") | up' && holds cloud 'connection("conn1") | up'; }
 settled() {
     both_up "$@"
     eventually 10 "on premises the traffic goes through connection 1" holds onprem 'active == "conn1"'
@@ -383,6 +401,7 @@ stream_start() {
     PIDS[$name]=$!
 }
 stream_stop() { stop "$1" || fail "the stream $1 did not end well: $(<"$RUN/client/$1.log")"; }
+stream_ended() { ! running "$1"; }
 # stream NAME FILTER: of its result, directions `there` (client to ECS) and `back`.
 stream() { jq -r "$2" "$RUN/$1.json" || fail_from_below "no result of stream $1"; }
 
@@ -392,7 +411,7 @@ iperf() {
     start iperf3-server ecs iperf3 -s -1 -p $port
     eventually 3 "iperf3 listens on ecs" listens ecs $port >/dev/null
     out=$(on client iperf3 -c "$ECS" -p $port -J "$@")
-    stop iperf3-server
+    finish iperf3-server
     jq '.end.sum_received.bits_per_second | floor' <<<"$out"
 }
 listens() { [[ -n $(on "$1" ss -Hltn "sport = :$2") ]]; }
@@ -422,32 +441,35 @@ complaints() {
 
 # ---------------------------------------------------------------------------------------------- strongSwan
 
-# strongswan_config HOST: writes its side of one connection. Variables: IKE, ESP, PSK, LOCAL_TS, REMOTE_TS, UPLINK (1 or 2).
+# strongswan_config HOST: writes its side of one connection. Variables: IKE, ESP, PSK (a string or 0x with hexadecimal digits), LOCAL_TS, REMOTE_TS,
+# UPLINK (1 or 2), ENCAP (yes or no), IKE_LIFE and ESP_LIFE (seconds until it rekeys), DPD.
 strongswan_config() {
-    local host=$1 here there here_net there_net device=$ONPREM1
+    local host=$1 here there here_net there_net secret device=$ONPREM1
     [[ ${UPLINK:-1} == 1 ]] || device=$ONPREM2
     case $host in
     onprem) here=$device there=$CLOUD here_net=192.168.0.0/24 there_net=172.16.0.0/16 ;;
     cloud)  here=$CLOUD there=$device here_net=172.16.0.0/16 there_net=192.168.0.0/24 ;;
     esac
+    secret=${PSK:-fddsFF123****}
+    [[ $secret == 0x* ]] || secret=\"$secret\"
     cat >"$RUN/$host/swanctl.conf" <<CONF
 connections { peer { version = 1
     local_addrs = $here
     remote_addrs = $there
     proposals = ${IKE:-aes128-sha1-modp1024}
-    encap = yes
-    dpd_delay = 10s
-    rekey_time = 24h
+    encap = ${ENCAP:-yes}
+    dpd_delay = ${DPD:-10s}
+    rekey_time = ${IKE_LIFE:-24h}
     local { auth = psk }
     remote { auth = psk }
     children { net {
         local_ts = ${LOCAL_TS:-$here_net}
         remote_ts = ${REMOTE_TS:-$there_net}
         esp_proposals = ${ESP:-aes128-sha1-modp1024}
-        rekey_time = 24h
+        rekey_time = ${ESP_LIFE:-24h}
     } }
 } }
-secrets { ike-peer { secret = "${PSK:-fddsFF123****}" } }
+secrets { ike-peer { secret = $secret } }
 CONF
 }
 
@@ -464,13 +486,18 @@ charon {
 }
 CONF
     start "charon-$host" "$host" env STRONGSWAN_CONF="$RUN/$host/strongswan.conf" /usr/lib/ipsec/charon
-    eventually 10 "strongSwan loads its configuration on $host" swanctl_on "$host" --load-all --file "$RUN/$host/swanctl.conf"
+    eventually 10 "strongSwan loads its configuration on $host" strongswan_load "$host"
 }
+strongswan_load() { swanctl_on "$1" --load-all --file "$RUN/$1/swanctl.conf"; }
 strongswan_initiate() { swanctl_on "$1" --initiate --child net --timeout 10; }
 strongswan_stop() { stop "charon-$1"; }
-swanctl_on() {
-    local host=$1 verb=$2; shift 2
-    on "$host" env STRONGSWAN_CONF="$RUN/$host/strongswan.conf" swanctl "$verb" --uri unix:///run/charon.vici "$@" >>"$RUN/$host/swanctl.txt" 2>&1
+
+# Where swanctl runs and how it reaches charon; the kernel peer changes both.
+SWANCTL_FROM='' VICI=unix:///run/charon.vici
+swanctl() {
+    local host=${SWANCTL_FROM:-$1} verb=$2; shift 2
+    on "$host" env STRONGSWAN_CONF="$RUN/swanctl.conf" swanctl "$verb" --uri "$VICI" "$@"
 }
-strongswan_sas() { on "$1" env STRONGSWAN_CONF="$RUN/$1/strongswan.conf" swanctl --list-sas --uri unix:///run/charon.vici; }
+swanctl_on() { swanctl "$@" >>"$RUN/$1/swanctl.txt" 2>&1; }
+strongswan_sas() { swanctl "$1" --list-sas; }
 strongswan_up() { strongswan_sas "$1" 2>/dev/null | grep -q 'net:.*INSTALLED'; }

@@ -11,7 +11,7 @@ use tandem_ike::{ChildSaId, Encapsulation, EspTransform, Group, IkeSaInfo, NatSt
 
 use crate::config;
 use crate::health::Health;
-use crate::io::sockets::LocalEnd;
+use crate::machine::LocalEnd;
 use crate::policy::Policy;
 use crate::sadb::{ConnectionEntry, InboundEntry, OutboundEntry, SaFacts};
 use crate::stats::Counters;
@@ -64,6 +64,8 @@ pub struct Connection {
     pub ready_count: u64,
     /// Whether it should be up: from the start if it says `always`, later by `tandem up` and `tandem down`.
     pub wanted: bool,
+    /// Whether its link is up and its address there.
+    pub can_leave: bool,
     /// Whether its packets can leave: link up, address present, and no probe outside the tunnel says otherwise.
     pub path_up: bool,
     /// The MTU that a router on the way has asked for, in bytes, if it is less than the link's.
@@ -88,6 +90,7 @@ impl Connection {
             pairs: Vec::new(),
             ready_count: 0,
             wanted: config.ike.start == Start::Always,
+            can_leave: false,
             path_up: false,
             path_mtu: None,
             health: config.health_check.map(|check| (Health::new(check), echo_id)),

@@ -173,15 +173,17 @@ async fn serve_client(stream: UnixStream, commands: mpsc::Sender<Command>, mut e
     for response in responses {
         send(&mut writer, &response).await?;
     }
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         match events.recv().await {
             Ok(event) => send(&mut writer, &Response::Event(event)).await?,
             // A client that does not keep up misses events; it must not hold the gateway back.
             Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => break,
+            Err(broadcast::error::RecvError::Closed) => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// How an attempt to bring a connection up ends.

@@ -24,8 +24,8 @@ use crate::connection::{Connection, SaPair};
 use crate::events::{Event, Kind};
 use crate::handoff;
 use crate::icmp;
-use crate::io::machine::Machine;
 use crate::keylog::Keys;
+use crate::machine::Machine;
 use crate::routing::{self, Decision};
 use crate::sadb::{EchoEntry, Inject, Notice, OuterPath, Tables};
 use crate::stats::Drops;
@@ -104,6 +104,8 @@ pub struct Gateway {
     tracks: Vec<Probed>,
     machine: Machine,
     routes: Decision,
+    /// Which routes the decision was made for; `None` after a change of the routes themselves.
+    valid: Option<Vec<bool>>,
     token: [u8; 16],
     rng: StdRng,
     drops: Arc<Drops>,
@@ -147,6 +149,7 @@ impl Gateway {
             tracks,
             machine: Machine::default(),
             routes: Decision::default(),
+            valid: None,
             token,
             rng,
             drops,
@@ -176,10 +179,11 @@ impl Gateway {
             probed.track.start(now);
         }
         for index in 0..self.connections.len() {
-            if self.connections[index].wanted {
-                self.ike.connect(now, id(index));
-            }
             self.look_at_path(now, index);
+            if let Some(why) = self.note_obstacle(index) {
+                let event = Event::new(Kind::PathDown, format!("it cannot begin: {why}")).of(self.connections[index].name());
+                self.emit(event);
+            }
         }
         self.settle(now);
     }
@@ -225,6 +229,7 @@ impl Gateway {
             self.tracks.push(probed);
         }
         self.config = config;
+        self.valid = None;
         for index in 0..self.connections.len() {
             self.look_at_path(now, index);
         }
@@ -245,6 +250,11 @@ impl Gateway {
     /// Whether a connection can carry packets.
     pub fn is_up(&self, index: usize) -> bool {
         self.connections.get(index).is_some_and(|c| c.newest_of_all().is_some())
+    }
+
+    /// How many ISAKMP SAs a connection has, unfinished and retiring ones included: a bounded number.
+    pub fn isakmp_sas(&self, index: usize) -> usize {
+        self.ike.isakmp_sas(id(index))
     }
 
     /// The MTU of the TUN device to begin with, in bytes.
@@ -452,6 +462,18 @@ impl Gateway {
         let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
             self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
         });
+        if can_leave && !connection.can_leave {
+            if connection.wanted && connection.pairs.is_empty() {
+                self.ike.connect(now, id(index));
+            }
+            // A track that judges this path need not wait for its next turn.
+            let negative = |p: &&mut Probed| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative;
+            for probed in self.tracks.iter_mut().filter(negative) {
+                probed.track.start(now);
+            }
+        }
+        self.connections[index].can_leave = can_leave;
+        let connection = &self.connections[index];
         let path_up = can_leave && !probe_says_no;
         let was_up = connection.path_up;
         if path_up == was_up {
@@ -461,22 +483,24 @@ impl Gateway {
         let (name, end) = (self.connections[index].name().to_owned(), self.connections[index].end.clone());
         let (local, by) = (end.address, end.interface.map_or_else(String::new, |interface| format!(" on {interface}")));
         if !path_up {
-            let why = if can_leave { "its track is negative" } else { "link down or address gone" };
+            let why = self.note_obstacle(index).unwrap_or_else(|| "its track is negative".to_owned());
             self.emit(Event::new(Kind::PathDown, format!("path from {local}{by} is down: {why}")).of(&name));
             self.connections[index].doubt();
             return;
         }
         self.connections[index].path_mtu = None;
         self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
-        if can_leave {
-            // A track that judges this path need not wait for its next turn.
-            for probed in
-                self.tracks.iter_mut().filter(|p| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative)
-            {
-                probed.track.start(now);
-            }
-        }
         self.prove_again(now, index);
+    }
+
+    /// If packets cannot leave at all, that is the connection's error: no negotiation will find a better one.
+    fn note_obstacle(&mut self, index: usize) -> Option<String> {
+        let connection = &mut self.connections[index];
+        let message = self.machine.obstacle(&connection.end)?;
+        let advice = "bring the interface up or give it the address; the connection follows by itself, or correct `interface` and `local`"
+            .to_owned();
+        connection.last_error = Some(ErrorStatus { code: "PathDown".to_owned(), message: message.clone(), advice });
+        Some(message)
     }
 
     /// New quick modes at once, if there is something in doubt to prove.
@@ -555,7 +579,11 @@ impl Gateway {
                 connection.path_up && connection.is_proven() && connection.is_healthy() && !track_is_negative
             })
             .collect();
+        if self.valid.as_ref() == Some(&valid) {
+            return;
+        }
         let decision = routing::decide(&self.config.routes, &valid);
+        self.valid = Some(valid);
         if decision == self.routes {
             return;
         }
@@ -577,7 +605,7 @@ impl Gateway {
         let tightest = |c: &Connection| {
             c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner))
         };
-        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().map(tightest).min());
+        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().filter(|c| !c.config.retired).map(tightest).min());
         if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
             self.mtu = mtu;
             self.outputs.push_back(Output::Mtu(mtu));
@@ -607,7 +635,6 @@ impl Gateway {
             routes: self.routes.table.clone(),
             inbound: self.connections.iter().flat_map(|c| &c.pairs).map(|p| Arc::clone(&p.inbound)).collect(),
             echoes: health.chain(tunnel_tracks).map(|id| EchoEntry { id, token: self.token }).collect(),
-            icmp_source: None,
         }
     }
 
@@ -702,7 +729,7 @@ impl Gateway {
                 self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
             }
             let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
-            handoff::entries(new, keys, &mut self.rng)
+            handoff::entries(new, &keys, &mut self.rng)
         });
         match made {
             Ok((outbound, inbound)) => {

@@ -184,6 +184,12 @@ impl Header {
         self.transport.is_none()
     }
 
+    /// Whether this fragment would write over the TCP flags that were looked at in the first one: an attack, never a packet
+    /// (RFC 1858 section 4, RFC 4301 section 7.1).
+    pub fn overwrites_tcp_flags(&self) -> bool {
+        self.protocol == protocol::TCP && !self.is_v6() && self.fragment.is_some_and(|fragment| fragment.offset == 8)
+    }
+
     /// Source and destination port of TCP, UDP, UDP-Lite, SCTP and DCCP; zeros where they are not in this packet.
     pub fn ports(&self, packet: &[u8]) -> (u16, u16) {
         let has_ports = matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::DCCP);

@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use rand::TryRng as _;
@@ -17,21 +17,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Via};
+use crate::config::{Config, Connection, Via};
 use crate::control::{self, Command, Request, Response, TimedEvent};
 use crate::events::{Event, Kind};
 use crate::gateway::{Gateway, Input, Output};
 use crate::io::icmp::EchoSocket;
 use crate::io::lock::{ControlSocket, LockError};
-use crate::io::machine::{Machine, Watcher};
+use crate::io::machine::Watcher;
 use crate::io::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_table};
 use crate::io::nft::{self, FailClosed, NftError};
-use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets, path_mtu};
+use crate::io::sockets::{IkeReaders, SocketError, Sockets, path_mtu};
 use crate::io::tun::{Tun, TunError};
 use crate::io::worker::{Notices, PacketThreads, WorkerError};
 use crate::io::{caps, clock};
 use crate::keylog::KeyLog;
 use crate::log::Log;
+use crate::machine::{Change, LocalEnd, Machine};
 use crate::reload;
 use crate::sadb::Notice;
 use crate::stats::Drops;
@@ -40,6 +41,8 @@ use crate::stats::Drops;
 const HISTORY: usize = 1000;
 /// Commands, probes' answers and followers' events that may wait.
 const QUEUE: usize = 256;
+/// How long a probe's socket rests after an error, so that one that persists costs next to nothing.
+const HEARING_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the gateway could not start, or ended.
 #[derive(Debug, Error)]
@@ -142,7 +145,7 @@ impl Running {
 
         // What must not leak is closed off first.
         let destinations = destinations(&config);
-        close_off(&config, &machine, &destinations)?;
+        close_off(&config, &machine)?;
         let gateway = Gateway::new(now, config, Arc::clone(&drops), seed);
         let config = gateway.config();
         let tun = Arc::new(Tun::open(&config.gateway.tun, gateway.mtu())?);
@@ -154,12 +157,12 @@ impl Running {
             netlink.add_tunnel_route(&tunnel_route(config, &machine, &tun, destination)).await?;
         }
 
-        let sockets = Arc::new(Sockets::open(&ends, None)?);
+        let sockets = Arc::new(Sockets::open(&in_use(config, &ends, &machine), None)?);
         let largest = machine.largest_mtu(&ends).max(gateway.mtu());
         let (threads, notices) = PacketThreads::start(Arc::clone(&tun), Arc::clone(&sockets), drops, largest)?;
         let readers = sockets.read_ike(notices.ike_sink())?;
         let (answer_sink, answers) = mpsc::channel(QUEUE);
-        let (probes, hearers) = open_probes(&gateway, &ends, &answer_sink)?;
+        let (probes, hearers) = open_probes(&gateway, &ends, &machine, &answer_sink)?;
         let (command_sink, commands) = mpsc::channel(QUEUE);
         let (followers, _) = broadcast::channel(QUEUE);
         let listener = tokio::net::UnixListener::from_std(control.listener()?)?;
@@ -329,7 +332,7 @@ impl Running {
                     self.gateway.handle(now, Input::Up(index));
                     if is_up { vec![Response::Done] } else { Vec::new() }
                 }
-                Err(refused) => vec![refused],
+                Err(message) => vec![Response::Refused { message }],
             },
             Request::Reload => vec![match self.reload().await {
                 Ok(()) => Response::Done,
@@ -353,15 +356,15 @@ impl Running {
                 self.gateway.handle(clock::now(), input(index));
                 Response::Done
             }
-            Err(refused) => refused,
+            Err(message) => Response::Refused { message },
         }
     }
 
-    fn find(&self, name: &str) -> Result<usize, Response> {
+    fn find(&self, name: &str) -> Result<usize, String> {
         let connections = &self.gateway.config().connections;
         connections.iter().position(|c| c.ike.name == name && !c.retired).ok_or_else(|| {
             let names: Vec<_> = connections.iter().filter(|c| !c.retired).map(|c| c.ike.name.as_str()).collect();
-            Response::Refused { message: format!("there is no connection {name:?}; there are {}", names.join(", ")) }
+            format!("there is no connection {name:?}; there are {}", names.join(", "))
         })
     }
 
@@ -374,7 +377,7 @@ impl Running {
         let warnings = next.warnings.clone();
         let next = reload::arrange(&self.gateway.config().connections, next);
         let ends = ends(&next);
-        let sockets = Sockets::open(&in_use(&next, &ends), Some(&self.sockets)).map_err(|error| error.to_string())?;
+        let sockets = Sockets::open(&in_use(&next, &ends, &self.machine), Some(&self.sockets)).map_err(|error| error.to_string())?;
         let before = (
             destinations(self.gateway.config()),
             self.gateway.config().gateway.fail_closed,
@@ -396,12 +399,9 @@ impl Running {
     ) -> Result<(), RunError> {
         // New destinations are closed off before packets for them can come, old ones are opened after the last has gone.
         let destinations = destinations(&next);
-        close_off(&next, &self.machine, &destinations)?;
-        for &destination in &destinations {
-            if next.gateway.fail_closed {
-                self.netlink.add_unreachable(destination).await?;
-            }
-            self.netlink.add_tunnel_route(&tunnel_route(&next, &self.machine, &self.tun, destination)).await?;
+        if let Err(error) = self.prepare(&next, &destinations).await {
+            self.take_back(&next, &destinations).await;
+            return Err(error);
         }
         let fail_closed = next.gateway.fail_closed;
         self.ends = ends;
@@ -423,14 +423,54 @@ impl Running {
                 self.netlink.remove_unreachable(destination).await?;
             }
         }
+        close_off(self.gateway.config(), &self.machine)?;
         Ok(())
     }
 
+    /// Closes off and routes the next configuration's destinations beside those in force. A foreign route may be in the way.
+    async fn prepare(&self, next: &Config, destinations: &[IpNet]) -> Result<(), RunError> {
+        let tables = [self.gateway.config(), next].into_iter().filter_map(|config| fail_closed(config, &self.machine));
+        if let Some(table) = tables.reduce(FailClosed::beside) {
+            table.install()?;
+        }
+        for &destination in destinations {
+            if next.gateway.fail_closed {
+                self.netlink.add_unreachable(destination).await?;
+            }
+            self.netlink.add_tunnel_route(&tunnel_route(next, &self.machine, &self.tun, destination)).await?;
+        }
+        Ok(())
+    }
+
+    /// Undoes [`prepare`](Self::prepare): the configuration in force stays, and so does what it closes off.
+    async fn take_back(&self, next: &Config, destinations: &[IpNet]) {
+        let present = self.gateway.config();
+        let routed = self::destinations(present);
+        for &destination in destinations {
+            let stays = routed.contains(&destination);
+            let route = TunnelRoute { destination, tun: self.tun.index(), source: None };
+            let mut result = if stays { Ok(()) } else { self.netlink.remove_tunnel_route(&route).await };
+            if next.gateway.fail_closed && !(stays && present.gateway.fail_closed) {
+                result = result.and(self.netlink.remove_unreachable(destination).await);
+            }
+            if let Err(error) = result {
+                tracing::warn!(%error, "a route of the refused configuration is left behind");
+            }
+        }
+        if let Err(error) = close_off(present, &self.machine) {
+            tracing::warn!(%error, "the destinations of the refused configuration stay closed off");
+        }
+    }
+
     /// Links or addresses have changed.
-    async fn see(&mut self, change: crate::io::machine::Change) -> Result<(), RunError> {
+    async fn see(&mut self, change: Change) -> Result<(), RunError> {
         let before = self.machine.clone();
-        if change == crate::io::machine::Change::Lost {
-            self.machine = self.netlink.machine().await?;
+        if change == Change::Lost {
+            match self.netlink.machine().await {
+                Ok(machine) => self.machine = machine,
+                // The next change brings us here again.
+                Err(error) => tracing::warn!(%error, "links and addresses could not be listed"),
+            }
         } else {
             self.machine.apply(change);
         }
@@ -453,7 +493,7 @@ impl Running {
     }
 
     fn reopen_sockets(&mut self) -> Result<(), RunError> {
-        let sockets = match Sockets::open(&in_use(self.gateway.config(), &self.ends), Some(&self.sockets)) {
+        let sockets = match Sockets::open(&in_use(self.gateway.config(), &self.ends, &self.machine), Some(&self.sockets)) {
             Ok(sockets) => Arc::new(sockets),
             Err(error) => {
                 // Another interface is missing still; its return will bring us here again.
@@ -468,7 +508,7 @@ impl Running {
         self.readers = sockets.read_ike(self.notices.ike_sink())?;
         self.threads.replace_sockets(Arc::clone(&sockets));
         self.sockets = sockets;
-        (self.probes, self.hearers) = open_probes(&self.gateway, &self.ends, &self.answer_sink)?;
+        (self.probes, self.hearers) = open_probes(&self.gateway, &self.ends, &self.machine, &self.answer_sink)?;
         Ok(())
     }
 
@@ -535,9 +575,14 @@ fn ends(config: &Config) -> Vec<LocalEnd> {
     config.connections.iter().map(|c| LocalEnd { address: c.ike.local, interface: c.interface.clone() }).collect()
 }
 
-/// The ends that need sockets.
-fn in_use(config: &Config, ends: &[LocalEnd]) -> Vec<LocalEnd> {
-    ends.iter().zip(&config.connections).filter(|(_, c)| !c.retired).map(|(end, _)| end.clone()).collect()
+/// The ends that need sockets: not those of retired connections, and those whose interface is missing only when it appears.
+fn in_use(config: &Config, ends: &[LocalEnd], machine: &Machine) -> Vec<LocalEnd> {
+    let needed = |(end, connection): &(&LocalEnd, &Connection)| !connection.retired && is_there(end, machine);
+    ends.iter().zip(&config.connections).filter(needed).map(|(end, _)| end.clone()).collect()
+}
+
+fn is_there(end: &LocalEnd, machine: &Machine) -> bool {
+    end.interface.as_ref().is_none_or(|name| machine.link(name).is_some())
 }
 
 /// Each `[[route]]` destination once.
@@ -548,24 +593,31 @@ fn destinations(config: &Config) -> Vec<IpNet> {
     all
 }
 
-fn close_off(config: &Config, machine: &Machine, destinations: &[IpNet]) -> Result<(), NftError> {
+/// Puts the firewall table of this configuration in force; without `fail_closed` there is none.
+fn close_off(config: &Config, machine: &Machine) -> Result<(), NftError> {
+    match fail_closed(config, machine) {
+        Some(table) => table.install(),
+        None => nft::remove(&config.gateway.tun).map(drop),
+    }
+}
+
+fn fail_closed(config: &Config, machine: &Machine) -> Option<FailClosed> {
     let gateway = &config.gateway;
     if !gateway.fail_closed {
-        return nft::remove(&gateway.tun).map(drop);
+        return None;
     }
     let local = config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net);
     let probes = config.tracks.iter().filter_map(|t| match t.via {
         Via::Outside(c) => Some((config.connections.get(c)?.ike.local, t.destination)),
         Via::Tunnel(_) => None,
     });
-    let table = FailClosed {
+    Some(FailClosed {
         tun: gateway.tun.clone(),
-        destinations: destinations.to_vec(),
+        destinations: destinations(config),
         exempt: local.chain(machine.connected()).collect(),
         peers: reload::peers(&config.connections).collect(),
         probes: probes.collect(),
-    };
-    table.install()
+    })
 }
 
 fn tunnel_route(config: &Config, machine: &Machine, tun: &Tun, destination: IpNet) -> TunnelRoute {
@@ -577,7 +629,7 @@ fn tunnel_route(config: &Config, machine: &Machine, tun: &Tun, destination: IpNe
 }
 
 /// One socket for each track outside the tunnel, and the tasks that hear their answers.
-fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>) -> Result<Probes, RunError> {
+fn open_probes(gateway: &Gateway, ends: &[LocalEnd], machine: &Machine, sink: &mpsc::Sender<Input>) -> Result<Probes, RunError> {
     let mut probes = Vec::new();
     let mut hearers = JoinSet::new();
     for (track, config) in gateway.config().tracks.iter().enumerate() {
@@ -585,14 +637,26 @@ fn open_probes(gateway: &Gateway, ends: &[LocalEnd], sink: &mpsc::Sender<Input>)
             probes.push(None);
             continue;
         };
-        let Some(mut end) = ends.get(connection).cloned() else { continue };
+        let Some(mut end) = ends.get(connection).filter(|end| is_there(end, machine)).cloned() else {
+            probes.push(None);
+            continue;
+        };
         end.address = config.source.unwrap_or(end.address);
         let socket = EchoSocket::open(&end, echo.id).map_err(|source| RunError::Probe { track: config.id, source })?;
         let socket = Arc::new(socket);
         let (hearing, sink, destination) = (Arc::clone(&socket), sink.clone(), config.destination);
         hearers.spawn(async move {
-            while let Ok(reply) = hearing.receive().await {
-                let ours = reply.from == destination && reply.payload.starts_with(&echo.token);
+            loop {
+                let reply = match hearing.receive().await {
+                    Ok(reply) => reply,
+                    Err(error) => {
+                        // What the network reported (link down, ...) says nothing of the next reply; a track that heard no more would stay negative.
+                        tracing::debug!(%error, "hearing echoes");
+                        tokio::time::sleep(HEARING_PAUSE).await;
+                        continue;
+                    }
+                };
+                let ours = reply.from == destination && reply.payload.starts_with(&echo.payload(reply.sequence));
                 if ours && sink.send(Input::ProbeReply { track, sequence: reply.sequence }).await.is_err() {
                     return;
                 }

@@ -42,8 +42,8 @@ pub(crate) struct Connection {
     pub(crate) backoff: Backoff,
     /// The ISAKMP SA ought to be replaced.
     pub(crate) replacement: Replacement,
-    /// The next main mode announces INITIAL-CONTACT whatever we hold.
-    pub(crate) announce_contact: bool,
+    /// Since when the peer seems to have lost what we hold: the next main mode announces INITIAL-CONTACT all the same.
+    pub(crate) lost_contact: Option<Instant>,
     /// `psk_next` has worked once.
     pub(crate) next_key_worked: bool,
     /// As initiator, the key of the next attempt.
@@ -131,7 +131,7 @@ impl Connection {
             pairs: Pairs::default(),
             backoff: Backoff::default(),
             replacement: Replacement::No,
-            announce_contact: false,
+            lost_contact: None,
             next_key_worked: false,
             next_attempt_key: KeyChoice::Present,
             liveness: Liveness::new(now),
@@ -223,7 +223,7 @@ impl Connection {
             self.drop_session(shared, id, DeleteReason::PeerDead);
         }
         // The peer will drop every pair it has with us, so every child needs a new one, also those that have just been renewed.
-        self.announce_contact = true;
+        self.lost_contact = Some(now);
         self.want_all();
         self.backoff.reset();
         self.reconcile(shared, now);
@@ -239,7 +239,7 @@ impl Connection {
     pub(crate) fn close(&mut self, shared: &mut Shared, now: Instant) {
         self.kept = false;
         self.replacement = Replacement::No;
-        self.announce_contact = false;
+        self.lost_contact = None;
         self.needs = vec![Need::default(); self.config.children.len()];
         // What the peer has begun goes on: it is still answered.
         self.drop_unfinished(shared, true);

@@ -95,6 +95,8 @@ pub(crate) struct IsakmpSa {
     pub(crate) nat: Nat,
     /// The shorter of both ends' wishes.
     pub(crate) lifetime: Duration,
+    /// What the two ends wished, where it differs, in words.
+    pub(crate) lifetime_remark: Option<String>,
     /// The peer announced RFC 3706.
     pub(crate) dpd: bool,
     /// The peer says that it holds nothing older.

@@ -11,10 +11,11 @@
 //! `now` is always an argument, and randomness comes from a source handed in, so the same seed gives the same run.
 //!
 //! ```text
-//!  datagram -> endpoint -> session (one ISAKMP SA: cookies, SKEYIDs) -> main_mode/{initiator,responder}
-//!              which one?       |                                       one struct per awaited message
-//!                               +-> quick_mode     (one exchange per message id -> keys of one IPsec SA pair)
-//!                               +-> informational  (NOTIFY, DELETE, DPD)
+//!  datagram -> endpoint -> connection ------> what ought to be there, against what is: `reconcile` begins exchanges
+//!              which one?   |
+//!                           +-> phase_one -> main_mode/{initiator,responder}    one struct per awaited message; leaves an ISAKMP SA
+//!                           +-> phase_two -> quick_mode/{initiator,responder}   one exchange per message id; leaves an IPsec SA pair
+//!                           +-> liveness  -> informational                      NOTIFY, DELETE, dead peer detection, keepalives
 //! ```
 
 mod child_sa;

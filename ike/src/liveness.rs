@@ -132,6 +132,7 @@ impl Connection {
                 for id in gone {
                     if let Some(pair) = self.remove_pair(shared, id, DeleteReason::PeerDeleted) {
                         self.lived(shared, now, pair.child, pair.installed);
+                        self.fell_back(&pair);
                     }
                 }
             }

@@ -20,12 +20,15 @@ use crate::retransmit::{Answered, Ladder};
 use crate::session::{Established, Pending, Seen, Session, SessionId, State};
 use crate::shared::Shared;
 use crate::timer::Timer;
-use crate::wire::{Cookie, Delete, Header, NotifyType, PayloadType};
+use crate::wire::{Cookie, Delete, Header, Malformed, NotifyType, PayloadType};
 
 /// How long a peer has to finish a main mode that it began.
 const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
-/// Unfinished main modes of one connection's peer. Beyond them the oldest whose cookie has not come back goes: it may be forged.
-const MAX_HALF_OPEN: usize = 32;
+/// Unfinished main modes of one connection's peer. Beyond them the oldest whose cookie has not come back goes: it may be forged. The true
+/// peer gets through as long as no more forgeries than this arrive within one round trip: 6,000 a second at 20 ms.
+const MAX_HALF_OPEN: usize = 128;
+/// A longer first message, in bytes, is no offer; the longest seen has 2,186. It is remembered while its main mode is half-open.
+const MAX_MESSAGE_1: usize = 4096;
 /// The same over all connections; beyond them new ones are not taken.
 const MAX_HALF_OPEN_TOTAL: usize = 1024;
 /// ISAKMP SAs of one connection. Two are usual while one is replaced.
@@ -57,7 +60,7 @@ impl Connection {
         let cookie = shared.new_cookie(self.id);
         let (state, message1) = ExpectMessage2::begin(Attempt { config: Arc::clone(&self.config), key }, cookie);
         let id = shared.new_session_id();
-        let announce_contact = std::mem::take(&mut self.announce_contact);
+        let lost_contact = self.lost_contact.take();
         self.sessions.push(Session {
             id,
             role: Role::Initiator,
@@ -69,7 +72,7 @@ impl Connection {
             pending: None,
             answered: None,
             hint: None,
-            announce_contact,
+            lost_contact,
         });
         shared.emit(Event::Negotiating { connection: self.id, role: Role::Initiator });
         self.say(shared, now, id, message1);
@@ -115,6 +118,9 @@ impl Connection {
 
     fn message1(&mut self, shared: &mut Shared, now: Instant, received: Received<'_>) -> Result<(), Error> {
         let theirs = received.header.initiator_cookie;
+        if received.message.len() > MAX_MESSAGE_1 {
+            return Err(Malformed::length("length of message 1", received.message.len(), "at most 4096").into());
+        }
         if received.header.is_encrypted() || shared.owner_of(theirs).is_some() {
             return Err(NotNow::UnexpectedMessage.into());
         }
@@ -155,7 +161,7 @@ impl Connection {
             pending: None,
             answered: Some(Answered::new(now, received.message, message2)),
             hint: None,
-            announce_contact: false,
+            lost_contact: None,
         });
         shared.emit(Event::Negotiating { connection: self.id, role: Role::Responder });
         Ok(())
@@ -190,10 +196,10 @@ impl Connection {
     }
 
     fn message4(&mut self, shared: &mut Shared, now: Instant, index: usize, received: Received<'_>) -> Result<(), Error> {
-        let holds_nothing = self.holds_nothing();
+        let since = self.sessions.get(index).and_then(|session| session.lost_contact);
+        let initial_contact = self.holds_nothing() || since.is_some_and(|since| self.holds_nothing_newer_than(since));
         let Some(session) = self.sessions.get_mut(index) else { return Ok(()) };
         let State::Message4(state) = &session.state else { return Ok(()) };
-        let initial_contact = session.announce_contact || holds_nothing;
         let (next, message5) = state.message4(received.header, received.body, session.path, initial_contact)?;
         if next.nat().encapsulates() {
             session.path = session.path.floated();
@@ -362,7 +368,7 @@ impl Connection {
     pub(crate) fn give_up(&mut self, shared: &mut Shared, now: Instant, id: SessionId, told: Failure) {
         let Some(session) = self.sessions.iter().find(|session| session.id == id) else { return };
         let (remote, started) = (session.path.remote, session.started);
-        self.announce_contact |= session.announce_contact;
+        self.lost_contact = self.lost_contact.or(session.lost_contact);
         self.drop_session(shared, id, DeleteReason::Expired);
         if self.sessions.iter().filter_map(Session::established).any(|established| established.since >= started) {
             // Another main mode, the peer's or with the other key, came up meanwhile.
@@ -375,6 +381,12 @@ impl Connection {
     /// Whether INITIAL-CONTACT is true: no SA of this connection is held.
     fn holds_nothing(&self) -> bool {
         self.pairs.is_empty() && self.sessions.iter().all(|session| session.established().is_none())
+    }
+
+    /// Whether everything that this connection has is older than that.
+    fn holds_nothing_newer_than(&self, since: Instant) -> bool {
+        let mut established = self.sessions.iter().filter_map(Session::established);
+        self.pairs.iter().all(|pair| pair.installed < since) && established.all(|established| established.since < since)
     }
 
     /// Main mode is done.
@@ -391,7 +403,7 @@ impl Connection {
             shared.timers.set(Timer::IsakmpRekey(self.id, id), at);
         }
         shared.timers.set(Timer::IsakmpExpire(self.id, id), now + sa.lifetime);
-        let (initial_contact, key, path) = (sa.initial_contact, sa.key, session.path);
+        let (initial_contact, key, path, remark) = (sa.initial_contact, sa.key, session.path, sa.lifetime_remark.clone());
         let established = Established {
             sa,
             since: now,
@@ -413,12 +425,16 @@ impl Connection {
         }
         self.replacement = Replacement::No;
         self.backoff.succeeded();
+        self.lost_contact = None;
         if initial_contact {
             self.initial_contact(shared, started, id);
         }
         shared.emit(Event::IkeEstablished { connection: self.id, info });
         if let Some(key) = logged {
             shared.emit(Event::IkeKey { connection: self.id, key });
+        }
+        if let Some(message) = remark {
+            shared.emit(Event::Warning { connection: self.id, message });
         }
         if role == Role::Initiator {
             self.drop_unfinished(shared, true);
@@ -448,7 +464,7 @@ impl Connection {
     fn retire_sessions(&mut self, shared: &mut Shared, now: Instant, started: Instant, id: SessionId) {
         for session in &mut self.sessions {
             let old = session.id;
-            let Some(established) = session.established_mut().filter(|established| old != id && established.since <= started) else {
+            let Some(established) = session.established_mut().filter(|established| old != id && established.since < started) else {
                 continue;
             };
             established.retiring = true;

@@ -126,7 +126,7 @@ impl Connection {
         match answer {
             Ok((new, message3)) => {
                 let pair = self.install(shared, now, new, Role::Initiator, started, path);
-                self.ready(shared, now, pair);
+                self.agreed(shared, now, pair);
                 shared.send(path, &message3);
                 self.put_quick_mode(id, message_id, QuickMode::InitiatorDone(Answered::new(now, received.message, message3)));
                 shared.timers.set(Timer::QuickMode(self.id, id, message_id), now + REMEMBERED);

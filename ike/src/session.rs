@@ -40,8 +40,8 @@ pub(crate) struct Session {
     pub(crate) answered: Option<Answered>,
     /// Why this attempt will probably fail, by what nobody has proved. Said once, acted upon only when time is up.
     pub(crate) hint: Option<Failure>,
-    /// Message 5 carries INITIAL-CONTACT whatever we hold: the peer has lost what we hold.
-    pub(crate) announce_contact: bool,
+    /// Since when the peer seems to have lost what we hold: message 5 carries INITIAL-CONTACT unless we got something newer.
+    pub(crate) lost_contact: Option<Instant>,
 }
 
 /// A message that waits for its answer.

@@ -214,8 +214,7 @@ impl Inbound {
     fn accept(&mut self, sa: usize, place: Packet, outer_tos: u8, arena: &mut [u8]) -> Result<Accepted, DropReason> {
         let bytes = &mut arena[place.range()];
         let header = Header::parse(bytes).map_err(|_| DropReason::InnerMalformed)?;
-        // A fragment at offset 8 would write over the TCP flags that were checked in the first one (RFC 1858 section 4, RFC 4301 section 7.1).
-        if header.protocol == protocol::TCP && header.fragment.is_some_and(|f| f.offset == 8) && !header.is_v6() {
+        if header.overwrites_tcp_flags() {
             return Err(DropReason::InnerMalformed);
         }
         let flow = flow::inbound(bytes, &header);

@@ -159,6 +159,9 @@ impl Outbound {
     ) -> Result<(), DropReason> {
         let bytes = &arena[packet.range()];
         let header = Header::parse(bytes).map_err(|_| DropReason::NotIp)?;
+        if header.overwrites_tcp_flags() {
+            return Err(DropReason::NotIp);
+        }
         let flow = flow::outbound(bytes, &header);
         let decision = self.decisions.get_or_decide(0, &flow, || decide(&self.tables, &self.children, &self.sas, &flow));
         let sa = match decision {
@@ -226,7 +229,7 @@ impl Outbound {
         }
         let place = scratch.place(arena, icmp::ERROR_MAX);
         let (before, room) = arena.split_at_mut(place.start);
-        let len = icmp::too_big(&before[packet.range()], header, mtu, self.tables.icmp_source, room)?;
+        let len = icmp::too_big(&before[packet.range()], header, mtu, room)?;
         Some(Packet { len, ..place })
     }
 

@@ -12,8 +12,11 @@ use std::ptr;
 use libc::{c_int, c_void, cmsghdr, iovec, mmsghdr, sockaddr_in, sockaddr_in6, sockaddr_storage};
 use tandem_esp::Packet;
 
-/// How many datagrams one call moves at most.
+/// How many messages one call moves at most. A message is one datagram, or with UDP segmentation offload a run of them.
 pub(super) const BATCH: usize = 64;
+/// The largest run of datagrams that the kernel takes as one message: so many (UDP_MAX_SEGMENTS), and so many bytes with the UDP and IPv4 headers.
+const MOST_SEGMENTS: usize = 64;
+const MOST_BYTES: usize = 65_535 - 20 - 8;
 
 /// A datagram to send.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +29,7 @@ pub(super) struct Outgoing {
     pub(super) tos: u8,
 }
 
-/// A datagram that was received.
+/// What was received: a datagram, or with UDP receive offload a run of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Incoming {
     /// How many bytes of its slot it fills.
@@ -37,6 +40,8 @@ pub(super) struct Incoming {
     pub(super) remote: SocketAddr,
     /// TOS byte or traffic class of the outer header, if the socket was asked for it; else 0.
     pub(super) tos: u8,
+    /// Length of each datagram of the run; the last one may be shorter.
+    pub(super) segment: usize,
 }
 
 /// Room for one control message that carries an `int`, aligned as the kernel wants it.
@@ -94,29 +99,73 @@ impl Messages {
             cut: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             remote: address(name)?,
             tos: tos(&header.msg_hdr),
+            segment: segment(&header.msg_hdr).unwrap_or(header.msg_len as usize),
         })
     }
 
-    /// Sends these datagrams, [`BATCH`] at most, without waiting. Returns how many were sent; an error is about the first one.
-    pub(super) fn send(&mut self, fd: BorrowedFd<'_>, arena: &[u8], datagrams: &[Outgoing]) -> io::Result<usize> {
-        let mut count = 0;
-        let parts = self.headers.iter_mut().zip(self.vectors.iter_mut()).zip(self.names.iter_mut()).zip(self.controls.iter_mut());
-        for ((((header, vector), name), control), datagram) in parts.zip(datagrams) {
+    /// Sends these datagrams, [`BATCH`] at most, without waiting. Returns how many were sent; an error is about the first one, or with
+    /// `segmented` (UDP segmentation offload, for UDP sockets only) about the first run of equal ones.
+    pub(super) fn send(&mut self, fd: BorrowedFd<'_>, arena: &[u8], datagrams: &[Outgoing], segmented: bool) -> io::Result<usize> {
+        let datagrams = datagrams.get(..BATCH).unwrap_or(datagrams);
+        for (vector, datagram) in self.vectors.iter_mut().zip(datagrams) {
             let payload = arena.get(datagram.packet.range()).unwrap_or_default();
             *vector = iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+        }
+        let (mut count, mut rest, mut vectors) = (0, datagrams, &mut self.vectors[..]);
+        for ((header, name), control) in self.headers.iter_mut().zip(self.names.iter_mut()).zip(self.controls.iter_mut()) {
+            let Some(first) = rest.first() else { break };
+            let run = if segmented { run_length(rest) } else { 1 };
+            let (mine, others) = std::mem::take(&mut vectors).split_at_mut(run);
+            (rest, vectors) = (rest.get(run..).unwrap_or_default(), others);
             let h = &mut header.msg_hdr;
-            h.msg_namelen = write_address(name, datagram.remote);
+            h.msg_namelen = write_address(name, first.remote);
             h.msg_name = ptr::from_mut(name).cast();
-            h.msg_iov = vector;
-            h.msg_iovlen = 1;
+            h.msg_iov = mine.as_mut_ptr();
+            h.msg_iovlen = run as _;
             h.msg_control = control.0.as_mut_ptr().cast();
-            h.msg_controllen = write_tos(control, datagram) as _;
+            h.msg_controllen = write_controls(control, first, (run > 1).then_some(first.packet.len)) as _;
             h.msg_flags = 0;
             count += 1;
         }
         // SAFETY: as in `receive`; the kernel only reads.
         let n = unsafe { libc::sendmmsg(fd.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
-        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+        let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
+        #[allow(clippy::unnecessary_cast, reason = "musl counts in an int")]
+        let datagrams = self.headers.iter().take(n).map(|header| header.msg_hdr.msg_iovlen as usize).sum();
+        Ok(datagrams)
+    }
+}
+
+/// How many datagrams from the first on can leave as one message: same way and length, but for the last, which may be shorter.
+fn run_length(datagrams: &[Outgoing]) -> usize {
+    let Some(first) = datagrams.first() else { return 0 };
+    let (mut length, mut bytes) = (0, 0);
+    for datagram in datagrams.iter().take(MOST_SEGMENTS) {
+        bytes += datagram.packet.len;
+        let fits = datagram.remote == first.remote && datagram.tos == first.tos && datagram.packet.len <= first.packet.len;
+        if length > 0 && (!fits || bytes > MOST_BYTES) {
+            break;
+        }
+        length += 1;
+        if datagram.packet.len < first.packet.len {
+            break;
+        }
+    }
+    length
+}
+
+/// Asks for runs of datagrams as one message (UDP receive offload). A kernel that cannot gives them one by one.
+pub(super) fn receive_runs(socket: &impl AsRawFd) {
+    let on: c_int = 1;
+    // SAFETY: the kernel reads one int.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            ptr::from_ref(&on).cast(),
+            mem::size_of::<c_int>() as libc::socklen_t,
+        );
     }
 }
 
@@ -162,22 +211,48 @@ fn write_address(name: &mut sockaddr_storage, address: SocketAddr) -> libc::sock
     }
 }
 
-/// Writes the control message that sets the TOS byte; returns its length in bytes.
-fn write_tos(control: &mut Control, datagram: &Outgoing) -> usize {
+/// Writes the control messages that set the TOS byte and, for a run, the length of its datagrams; returns their length in bytes.
+fn write_controls(control: &mut Control, datagram: &Outgoing, segment: Option<usize>) -> usize {
     let (level, kind) = match datagram.remote.ip() {
         IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
         IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
     };
     const INT: u32 = mem::size_of::<c_int>() as u32;
-    // SAFETY: the room is aligned like a `cmsghdr` and longer than CMSG_SPACE of an int, so header and data lie inside it.
+    const SHORT: u32 = mem::size_of::<u16>() as u32;
+    // SAFETY: the room is aligned like a `cmsghdr` and longer than CMSG_SPACE of an int and of a short together, and CMSG_SPACE keeps the
+    // alignment, so headers and data lie inside it.
     unsafe {
         let header = control.0.as_mut_ptr().cast::<cmsghdr>();
         (*header).cmsg_level = level;
         (*header).cmsg_type = kind;
         (*header).cmsg_len = libc::CMSG_LEN(INT) as _;
         ptr::write_unaligned(libc::CMSG_DATA(header).cast::<c_int>(), c_int::from(datagram.tos));
-        libc::CMSG_SPACE(INT) as usize
+        let written = libc::CMSG_SPACE(INT) as usize;
+        let Some(segment) = segment else { return written };
+        let header = control.0.as_mut_ptr().add(written).cast::<cmsghdr>();
+        (*header).cmsg_level = libc::SOL_UDP;
+        (*header).cmsg_type = libc::UDP_SEGMENT;
+        (*header).cmsg_len = libc::CMSG_LEN(SHORT) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(header).cast::<u16>(), segment as u16);
+        written + libc::CMSG_SPACE(SHORT) as usize
     }
+}
+
+/// Reads the length of a run's datagrams from the control messages; `None` if it is one datagram.
+fn segment(header: &libc::msghdr) -> Option<usize> {
+    // SAFETY: as in `tos`.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(header);
+        while let Some(m) = message.as_ref() {
+            let is_long_enough = m.cmsg_len >= libc::CMSG_LEN(mem::size_of::<c_int>() as u32) as _;
+            if (m.cmsg_level, m.cmsg_type) == (libc::SOL_UDP, libc::UDP_GRO) && is_long_enough {
+                let length = ptr::read_unaligned(libc::CMSG_DATA(message).cast::<c_int>());
+                return usize::try_from(length).ok().filter(|&length| length > 0);
+            }
+            message = libc::CMSG_NXTHDR(header, message);
+        }
+    }
+    None
 }
 
 /// Reads the TOS byte from the control messages; 0 if there is none.

@@ -9,13 +9,14 @@ use tandem_ike::Transmit;
 use tokio::time::timeout;
 
 use super::icmp::EchoSocket;
-use super::machine::{Change, Watcher};
+use super::machine::Watcher;
 use super::namespace::{Namespace, shell};
 use super::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_table};
 use super::nft::{self, FailClosed};
-use super::sockets::{LocalEnd, SocketError, Sockets, path_mtu};
+use super::sockets::{SocketError, Sockets, path_mtu};
 use super::tun::{Read, Tun, TunError};
 use crate::ip::checksum;
+use crate::machine::{Change, LocalEnd};
 use crate::sadb::Notice;
 
 const SOON: Duration = Duration::from_secs(2);
@@ -81,7 +82,7 @@ fn the_tun_device_carries_packets_both_ways_and_vanishes_with_its_owner() {
     let mut answer = packet[..len].to_vec();
     answer[12..20].copy_from_slice(&[172, 16, 1, 10, 192, 168, 0, 1]);
     answer[20..24].copy_from_slice(&[packet[22], packet[23], packet[20], packet[21]]);
-    assert!(tun.write(&answer));
+    assert!(tun.write(&[std::io::IoSlice::new(&[0; crate::offload::HEADER_LEN]), std::io::IoSlice::new(&answer)]));
     let (n, from) = socket.recv_from(&mut [0; 16]).unwrap();
     assert_eq!((n, from), (5, "172.16.1.10:7001".parse().unwrap()));
 

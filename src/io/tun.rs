@@ -1,11 +1,10 @@
-//! The TUN device: one read brings one inner IP packet, one write hands one to the kernel.
+//! The TUN device: one read brings an inner IP packet or a run of TCP segments as one, one write hands such to the kernel.
 //!
 //! Opened by `ioctl` here and not through a crate: the device needs the offload header (`IFF_VNET_HDR`) with offloads chosen by us and
 //! packets read and written where the caller wants them, beside the header. `tun-rs` 2.8 ties that header to the offloads it turns on by
 //! itself and refuses to adopt a device opened with it; `tun-tap` knows neither the header nor several queues.
 //!
-//! Each packet has the ten bytes of `struct virtio_net_hdr` (`linux/virtio_net.h`) in front. No offload is turned on, so the kernel
-//! segments and checksums for us; a checksum that it leaves open all the same is completed here.
+//! Each packet has the ten bytes of `struct virtio_net_hdr` (`linux/virtio_net.h`) in front; what they mean is said in `offload.rs`.
 #![allow(unsafe_code)] // ioctl has no safe form: its argument's type follows from its number.
 
 use std::fs;
@@ -17,12 +16,12 @@ use libc::{c_int, c_uint, ifreq};
 use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 
-use crate::ip;
+use crate::offload::{HEADER_LEN, Offload, complete_checksum};
 
-/// Length of the offload header in bytes.
-const HEADER: usize = 10;
-/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum from `csum_start` on is still to be computed.
-const NEEDS_CSUM: u8 = 1;
+/// `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6` (linux/if_tun.h): what the device may leave to us.
+const TUN_F_CSUM: c_uint = 1;
+const TUN_F_TSO4: c_uint = 2;
+const TUN_F_TSO6: c_uint = 4;
 /// Packets that wait between the kernel and us: `txqueuelen`. Twice the kernel's default for TUN, enough for 10 ms of full-size packets at 2 Gbit/s.
 const QUEUE_LENGTH: c_int = 1000;
 
@@ -69,6 +68,13 @@ pub struct Tun {
 pub enum Read {
     /// An IP packet of this many bytes.
     Packet(usize),
+    /// A run of TCP segments as one packet of `len` bytes, with `segment` bytes of payload for each.
+    Segments {
+        /// Length of the packet in bytes.
+        len: usize,
+        /// Payload of each segment in bytes.
+        segment: usize,
+    },
     /// Something that is not handed on: longer than the buffer, or with an offload header that does not fit it.
     Damaged,
     /// Nothing is waiting.
@@ -97,11 +103,14 @@ impl Tun {
                 _ => other("creation")(e),
             });
         }
-        let header = HEADER as c_int;
+        let header = HEADER_LEN as c_int;
         // SAFETY: TUNSETVNETHDRSZ reads an int. TUNSETOFFLOAD and TUNSETPERSIST take a plain number.
         unsafe {
             ioctl(fd.as_fd(), libc::TUNSETVNETHDRSZ, &raw const header).map_err(other("setting the header's size"))?;
-            ioctl_number(fd.as_fd(), libc::TUNSETOFFLOAD, 0).map_err(other("turning off offloads"))?;
+            // The mask survives on a device taken over, so it is set afresh; a kernel that refuses hands packets over one by one.
+            if ioctl_number(fd.as_fd(), libc::TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6).is_err() {
+                ioctl_number(fd.as_fd(), libc::TUNSETOFFLOAD, 0).map_err(other("turning off offloads"))?;
+            }
             // A device taken over may be one that somebody made to stay.
             ioctl_number(fd.as_fd(), libc::TUNSETPERSIST, 0).map_err(other("making it vanish with tandem"))?;
         }
@@ -131,28 +140,35 @@ impl Tun {
         self.configure(libc::SIOCSIFMTU, request, "setting the MTU")
     }
 
-    /// Reads one packet into `buffer`, which must be longer than the MTU.
+    /// Reads one packet into `buffer`, which must be longer than any IP packet.
     ///
     /// An error means that the device is gone.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Read> {
         let capacity = buffer.len();
-        let mut header = [0; HEADER];
+        let mut header = [0; HEADER_LEN];
         let n = match rustix::io::readv(&self.fd, &mut [IoSliceMut::new(&mut header), IoSliceMut::new(buffer)]) {
             Ok(n) => n,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(Read::Empty),
             Err(e) => return Err(e.into()),
         };
         // The kernel cuts what does not fit and says nothing: a full buffer counts as cut.
-        let Some(len) = n.checked_sub(HEADER).filter(|&len| len > 0 && len < capacity) else {
+        let Some(len) = n.checked_sub(HEADER_LEN).filter(|&len| len > 0 && len < capacity) else {
             return Ok(Read::Damaged);
         };
-        let whole = buffer.get_mut(..len).is_some_and(|packet| complete_checksum(&header, packet));
-        Ok(if whole { Read::Packet(len) } else { Read::Damaged })
+        Ok(match Offload::parse(&header) {
+            Offload::None => Read::Packet(len),
+            Offload::Checksum { start, offset } => {
+                let whole = buffer.get_mut(..len).is_some_and(|packet| complete_checksum(packet, start, offset));
+                if whole { Read::Packet(len) } else { Read::Damaged }
+            }
+            Offload::Tcp { segment } => Read::Segments { len, segment },
+            Offload::Unknown => Read::Damaged,
+        })
     }
 
-    /// Hands one IP packet to the kernel. Returns false if the kernel did not take it.
-    pub fn write(&self, packet: &[u8]) -> bool {
-        rustix::io::writev(&self.fd, &[IoSlice::new(&[0; HEADER]), IoSlice::new(packet)]).is_ok()
+    /// Hands one packet to the kernel: its offload header and the packet in parts. Returns false if the kernel did not take it.
+    pub fn write(&self, header_and_parts: &[IoSlice<'_>]) -> bool {
+        rustix::io::writev(&self.fd, header_and_parts).is_ok()
     }
 
     fn configure(&self, number: libc::Ioctl, mut request: ifreq, step: &'static str) -> Result<(), TunError> {
@@ -188,27 +204,6 @@ impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Completes a checksum that the kernel left to the device. Returns false if the header points outside the packet.
-fn complete_checksum(header: &[u8; HEADER], packet: &mut [u8]) -> bool {
-    let [flags, _, _, _, _, _, start_low, start_high, offset_low, offset_high] = *header;
-    if flags & NEEDS_CSUM == 0 {
-        return true;
-    }
-    let start = usize::from(u16::from_ne_bytes([start_low, start_high]));
-    let offset = usize::from(u16::from_ne_bytes([offset_low, offset_high]));
-    let Some(covered) = packet.get_mut(start..) else { return false };
-    // The field holds the pseudo-header's sum already, so it is summed like the rest.
-    let checksum = match ip::checksum(covered) {
-        0 => 0xffff, // zero would mean "no checksum" in UDP; both are the same number in ones' complement
-        c => c,
-    };
-    match covered.get_mut(offset..).and_then(|field| field.first_chunk_mut::<2>()) {
-        Some(field) => *field = checksum.to_be_bytes(),
-        None => return false,
-    }
-    true
 }
 
 fn sysctl(family: &str, device: &str, key: &str) -> PathBuf {
@@ -249,33 +244,6 @@ unsafe fn ioctl_number(fd: BorrowedFd<'_>, number: libc::Ioctl, argument: c_uint
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn an_open_checksum_is_completed_from_its_pseudo_header() {
-        // A UDP datagram 10.0.0.1:1 -> 10.0.0.2:2 with payload "hi"; the field holds the pseudo-header's sum.
-        let mut packet = vec![0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2, 0, 10, 0, 0, b'h', b'i'];
-        let pseudo = !ip::checksum(&[10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 10]);
-        packet[26..28].copy_from_slice(&pseudo.to_be_bytes());
-        let mut header = [0; HEADER];
-        header[0] = NEEDS_CSUM;
-        header[6..8].copy_from_slice(&20u16.to_ne_bytes());
-        header[8..10].copy_from_slice(&6u16.to_ne_bytes());
-        assert!(complete_checksum(&header, &mut packet));
-        let mut whole = vec![10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 10];
-        whole.extend_from_slice(&packet[20..]);
-        assert_eq!(ip::checksum(&whole), 0, "as a receiver checks it");
-    }
-
-    #[test]
-    fn a_checksum_outside_the_packet_is_refused() {
-        let mut header = [0; HEADER];
-        header[0] = NEEDS_CSUM;
-        header[6..8].copy_from_slice(&20u16.to_ne_bytes());
-        assert!(!complete_checksum(&header, &mut [0; 19]));
-        header[8..10].copy_from_slice(&16u16.to_ne_bytes());
-        assert!(!complete_checksum(&header, &mut [0; 37]));
-        assert!(complete_checksum(&header, &mut [0; 38]));
-    }
 
     #[test]
     fn a_name_that_is_none_is_refused_before_the_kernel_sees_it() {

@@ -9,7 +9,7 @@
 //! swapped a table, so that the keys of an SA that is gone are wiped also where no packet comes. A thread that ends without having
 //! been told to is reported by [`PacketThreads::failed`]; the process then ends.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -26,10 +26,11 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::clock;
-use super::mmsg::{BATCH, Messages, Outgoing};
+use super::mmsg::{BATCH, Incoming, Messages, Outgoing};
 use super::sockets::{Kind, NAT_PORT, Sockets};
 use super::tun::{Read, Tun};
 use crate::datapath::{Control, Inbound, InboundBatch, Outbound, OutboundBatch, Received, Sealed};
+use crate::offload::{self, Segmentation};
 use crate::sadb::{Inject, Notice, OuterPath, Tables};
 use crate::stats::{DropReason, Drops};
 
@@ -42,6 +43,16 @@ const INJECT_QUEUE: usize = 256;
 /// How long the outbound thread waits for room in a socket's buffer. Then the packets of that path are dropped, so that a dead
 /// uplink does not hold up the living one.
 const SEND_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// Room for one message on port 4500, in bytes: a run of datagrams as long as an IP packet can be; and how many of them are read at once.
+const LARGEST_RUN: usize = 64 << 10;
+const RUNS: usize = 8;
+/// Bytes for what one batch from the TUN device may become, and how much of it a run of segments may need behind itself.
+const OUT_ARENA: usize = 1 << 20;
+const SPLIT_ROOM: usize = 256 << 10;
+/// The longest IP packet in bytes, and one more: a full buffer means that the packet was cut.
+const LONGEST_READ: usize = (64 << 10) + 1;
+/// How many packets are handed to the kernel as one: what the kernel's own receive offload makes of full-size segments.
+const LONGEST_RUN: usize = 64;
 /// Least room for a packet, in bytes: any inner packet of an Ethernet path, any outer one.
 const SMALLEST_SLOT: usize = 2048;
 
@@ -265,7 +276,7 @@ struct OutThread<'a> {
 impl<'a> OutThread<'a> {
     fn new(shared: &'a Shared, queues: Queues) -> Self {
         let path = Outbound::new(shared.drops.clone(), Box::new(queues.clone()));
-        let batch = OutboundBatch { arena: vec![0; BATCH * shared.slot], ..OutboundBatch::default() };
+        let batch = OutboundBatch { arena: vec![0; OUT_ARENA], ..OutboundBatch::default() };
         Self { shared, path, batch, sender: Sender::new(&shared.drops, queues) }
     }
 
@@ -298,16 +309,39 @@ impl<'a> OutThread<'a> {
     /// Reads what waits in the TUN device, a batch at most. Returns whether there may be more.
     fn read(&mut self) -> io::Result<bool> {
         self.batch.packets.clear();
-        for start in (0..BATCH).map(|i| i * self.shared.slot + HEADROOM) {
-            let room = start..start + self.shared.slot - HEADROOM - TAILROOM;
-            let Some(buffer) = self.batch.arena.get_mut(room) else { break };
+        let mut free = 0;
+        while self.batch.packets.len() < BATCH && free + HEADROOM + LONGEST_READ + SPLIT_ROOM <= self.batch.arena.len() {
+            let start = free + HEADROOM;
+            let Some(buffer) = self.batch.arena.get_mut(start..start + LONGEST_READ) else { break };
             match self.shared.tun.read(buffer)? {
-                Read::Packet(len) => self.batch.packets.push(Packet { start, len }),
+                Read::Packet(len) => {
+                    self.batch.packets.push(Packet { start, len });
+                    free = behind(start + len);
+                }
+                Read::Segments { len, segment } => match self.split(Packet { start, len }, segment) {
+                    Some(end) => free = end,
+                    None => self.shared.drops.count(DropReason::NotIp),
+                },
                 Read::Damaged => self.shared.drops.count(DropReason::NotIp),
                 Read::Empty => return Ok(false),
             }
         }
         Ok(true)
+    }
+
+    /// Writes the segments of a run behind it. Returns where free room begins; `None` if it is no run, or one of absurdly many segments.
+    fn split(&mut self, run: Packet, segment: usize) -> Option<usize> {
+        let base = behind(run.start + run.len);
+        let (front, back) = self.batch.arena.split_at_mut_checked(base)?;
+        let packet = front.get(run.range())?;
+        let segmentation = Segmentation::of(packet, segment)?;
+        let stride = behind(HEADROOM + segmentation.largest());
+        let room = back.get_mut(..segmentation.count() * stride).filter(|room| room.len() <= SPLIT_ROOM)?;
+        for (index, place) in room.chunks_exact_mut(stride).enumerate() {
+            let len = segmentation.write(packet, index, place.get_mut(HEADROOM..)?);
+            self.batch.packets.push(Packet { start: base + index * stride + HEADROOM, len });
+        }
+        Some(base + segmentation.count() * stride)
     }
 
     fn inject(&mut self, inject: &Inject, sockets: &Sockets) {
@@ -328,17 +362,32 @@ impl<'a> OutThread<'a> {
     fn deliver(&mut self, now_ms: u64, sockets: &Sockets) {
         self.sender.send(now_ms, sockets, &self.batch.arena, &self.batch.sealed);
         self.batch.sealed.clear();
-        for packet in self.batch.returned.drain(..) {
-            give(self.shared, &self.batch.arena, packet);
-        }
+        give(self.shared, &mut self.batch.arena, &self.batch.returned);
+        self.batch.returned.clear();
     }
 }
 
-/// Hands a packet to the kernel through the TUN device.
-fn give(shared: &Shared, arena: &[u8], packet: Packet) {
-    let taken = arena.get(packet.range()).is_some_and(|bytes| shared.tun.write(bytes));
-    if !taken {
-        shared.drops.count(DropReason::TunFull);
+/// Where the next packet may begin, with room behind one that ends here; aligned to a cache line.
+fn behind(end: usize) -> usize {
+    (end + TAILROOM).next_multiple_of(64)
+}
+
+/// Hands packets to the kernel through the TUN device, in order, runs of segments as one.
+fn give(shared: &Shared, arena: &mut [u8], packets: &[Packet]) {
+    let mut rest = packets;
+    while !rest.is_empty() {
+        let run = offload::coalesce(arena, rest, LONGEST_RUN);
+        let (mine, others) = rest.split_at(run.packets);
+        rest = others;
+        let mut parts = [IoSlice::new(&[]); 1 + LONGEST_RUN];
+        parts[0] = IoSlice::new(&run.header);
+        for (index, (part, packet)) in parts[1..].iter_mut().zip(mine).enumerate() {
+            let start = if index == 0 { packet.start } else { packet.start + run.headers_len };
+            *part = IoSlice::new(arena.get(start..packet.start + packet.len).unwrap_or_default());
+        }
+        if !shared.tun.write(&parts[..=mine.len()]) {
+            shared.drops.add(DropReason::TunFull, mine.len() as u64);
+        }
     }
 }
 
@@ -348,6 +397,8 @@ struct Sender<'a> {
     queues: Queues,
     messages: Messages,
     run: Vec<Outgoing>,
+    /// Whether the kernel takes runs of equal datagrams as one message (UDP segmentation offload); until it has refused one.
+    segmented: bool,
     /// The path whose socket had no room for [`SEND_WAIT`]; it is not waited for again until a packet has gone through it.
     stalled: Option<IpAddr>,
     told_mtu_ms: Option<u64>,
@@ -355,7 +406,7 @@ struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     fn new(drops: &'a Drops, queues: Queues) -> Self {
-        Self { drops, queues, messages: Messages::new(), run: Vec::with_capacity(BATCH), stalled: None, told_mtu_ms: None }
+        Self { drops, queues, messages: Messages::new(), run: Vec::with_capacity(BATCH), segmented: true, stalled: None, told_mtu_ms: None }
     }
 
     fn send(&mut self, now_ms: u64, sockets: &Sockets, arena: &[u8], sealed: &[Sealed]) {
@@ -366,18 +417,19 @@ impl<'a> Sender<'a> {
                 continue;
             };
             for part in run.chunks(BATCH) {
-                self.send_run(now_ms, socket, arena, part);
+                let segmented = self.segmented && leaves_from(&first.path).1;
+                self.send_run(now_ms, socket, arena, part, segmented);
             }
         }
     }
 
-    fn send_run(&mut self, now_ms: u64, socket: BorrowedFd<'_>, arena: &[u8], sealed: &[Sealed]) {
+    fn send_run(&mut self, now_ms: u64, socket: BorrowedFd<'_>, arena: &[u8], sealed: &[Sealed], segmented: bool) {
         self.run.clear();
         self.run.extend(sealed.iter().map(|s| Outgoing { packet: s.packet, remote: goes_to(&s.path), tos: s.tos }));
         let mut done = 0;
         while let (Some(rest), Some(next)) = (self.run.get(done..), sealed.get(done)) {
             let (local, _) = leaves_from(&next.path);
-            let error = match self.messages.send(socket, arena, rest) {
+            let error = match self.messages.send(socket, arena, rest, segmented) {
                 Ok(n) => {
                     done += n;
                     if self.stalled == Some(local) {
@@ -396,6 +448,11 @@ impl<'a> Sender<'a> {
                     self.stalled = Some(local);
                     self.drops.add(DropReason::SendFailed, rest.len() as u64);
                     return;
+                }
+                // A kernel or device without it, or one of the run is too large: one by one, then.
+                Some(error @ (Errno::IO | Errno::INVAL | Errno::MSGSIZE)) if segmented => {
+                    self.segmented &= error == Errno::MSGSIZE;
+                    return self.send_run(now_ms, socket, arena, sealed.get(done..).unwrap_or_default(), false);
                 }
                 Some(Errno::MSGSIZE) if self.told_mtu_ms.is_none_or(|told| now_ms.saturating_sub(told) >= 1000) => {
                     self.told_mtu_ms = Some(now_ms);
@@ -440,7 +497,7 @@ struct InThread<'a> {
 impl<'a> InThread<'a> {
     fn new(shared: &'a Shared, queues: Queues) -> Self {
         let path = Inbound::new(shared.drops.clone(), Box::new(queues.clone()));
-        let batch = InboundBatch { arena: vec![0; BATCH * shared.slot], ..InboundBatch::default() };
+        let batch = InboundBatch { arena: vec![0; (BATCH * shared.slot).max(RUNS * LARGEST_RUN)], ..InboundBatch::default() };
         Self { shared, path, batch, messages: Messages::new(), queues }
     }
 
@@ -477,12 +534,16 @@ impl<'a> InThread<'a> {
     /// Handles one batch from one socket. What is left keeps the descriptor readable.
     fn read(&mut self, kind: Kind, local: IpAddr, fd: BorrowedFd<'_>) {
         // An error is one that the network reported earlier; the kernel has forgotten it now.
-        let Ok(n) = self.messages.receive(fd, &mut self.batch.arena, self.shared.slot) else { return };
+        let stride = match kind {
+            Kind::Esp => self.shared.slot,
+            Kind::Nat => LARGEST_RUN,
+        };
+        let Ok(n) = self.messages.receive(fd, &mut self.batch.arena, stride) else { return };
         self.batch.received.clear();
         for i in 0..n {
             match kind {
                 Kind::Esp => self.sort_raw(i, local),
-                Kind::Nat => self.sort_udp(i, local),
+                Kind::Nat => self.sort_run(i, local),
             }
         }
         if self.batch.received.is_empty() {
@@ -491,9 +552,8 @@ impl<'a> InThread<'a> {
         // The keys of a packet may be newer than this thread's last look at the tables.
         self.path.update(&self.shared.tables.load());
         self.path.process(clock::coarse_ms(), &mut self.batch);
-        for packet in self.batch.delivered.drain(..) {
-            give(self.shared, &self.batch.arena, packet);
-        }
+        give(self.shared, &mut self.batch.arena, &self.batch.delivered);
+        self.batch.delivered.clear();
     }
 
     /// A raw socket's packet: IPv4 with its header, IPv6 without.
@@ -514,16 +574,24 @@ impl<'a> InThread<'a> {
         self.batch.received.push(Received { packet: Packet { start: slot + header, len }, local, remote, in_udp: false, tos });
     }
 
-    /// A datagram on port 4500: ESP, IKE or a keepalive (RFC 3948 section 2).
-    fn sort_udp(&mut self, i: usize, local: IpAddr) {
-        let slot = i * self.shared.slot;
+    /// A message on port 4500: one datagram, or a run of them that the kernel has put together (UDP receive offload).
+    fn sort_run(&mut self, i: usize, local: IpAddr) {
+        let slot = i * LARGEST_RUN;
         let Some(incoming) = self.messages.incoming(i).filter(|m| !m.cut) else {
             return self.shared.drops.count(DropReason::Malformed);
         };
-        let Some(payload) = self.batch.arena.get(slot..slot + incoming.len) else { return };
+        let end = slot + incoming.len;
+        for start in (slot..end).step_by(incoming.segment.max(1)) {
+            let len = incoming.segment.min(end - start);
+            self.sort_udp(Packet { start, len }, &incoming, local);
+        }
+    }
+
+    /// A datagram on port 4500: ESP, IKE or a keepalive (RFC 3948 section 2).
+    fn sort_udp(&mut self, packet: Packet, incoming: &Incoming, local: IpAddr) {
+        let Some(payload) = self.batch.arena.get(packet.range()) else { return };
         match port4500::classify(payload) {
             port4500::Kind::Esp => {
-                let packet = Packet { start: slot, len: incoming.len };
                 self.batch.received.push(Received { packet, local, remote: incoming.remote, in_udp: true, tos: incoming.tos });
             }
             port4500::Kind::Ike => {

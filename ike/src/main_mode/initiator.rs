@@ -14,7 +14,7 @@ use crate::isakmp_sa::{IsakmpSa, KeyChoice, Protection};
 use crate::iv::Iv;
 use crate::keys::Skeyid;
 use crate::nat::{self, Detection, Nat, Path, Traversal};
-use crate::proposal::{self, IkeProposal};
+use crate::proposal::{self, IkeProposal, Lifetime};
 use crate::wire::{Chain, Cookie, ExchangeType, Header, Identification, NotifyType, PayloadType, Payloads, nonce};
 
 /// What an attempt is made with.
@@ -195,13 +195,15 @@ impl ExpectMessage6 {
             prove(&payloads, &self.skeyid, &self.transcript.exchanged(), Side::Responder, &self.attempt.config)?;
         let mut iv = self.iv;
         iv.confirm(opened.next);
+        let lifetime = responder_lifetime.map_or(self.lifetime, |theirs| theirs.min(self.lifetime));
         Ok(IsakmpSa {
             role: Role::Initiator,
             protection: Arc::clone(&self.protection),
             iv,
             proposal: self.proposal,
             nat: self.nat,
-            lifetime: responder_lifetime.map_or(self.lifetime, |theirs| theirs.min(self.lifetime)),
+            lifetime,
+            lifetime_remark: Lifetime::of(lifetime).remark(self.attempt.config.ike_lifetime, "ISAKMP SA"),
             dpd: self.dpd,
             initial_contact,
             key: self.attempt.key,

@@ -200,6 +200,7 @@ impl ExpectMessage5 {
             proposal: self.proposal,
             nat,
             lifetime,
+            lifetime_remark: self.offered_lifetime.remark(self.config.ike_lifetime, "ISAKMP SA"),
             dpd: self.dpd,
             initial_contact: proven.initial_contact,
             key: candidate.choice,

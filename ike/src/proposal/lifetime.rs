@@ -30,6 +30,11 @@ pub(crate) struct LifetimeAttributes {
 }
 
 impl Lifetime {
+    /// A lifetime in seconds alone.
+    pub(crate) fn of(duration: Duration) -> Self {
+        Self { seconds: Some(duration.as_secs()), kilobytes: None }
+    }
+
     /// The one in seconds.
     pub(crate) fn duration(self) -> Option<Duration> {
         self.seconds.map(Duration::from_secs)
@@ -38,6 +43,21 @@ impl Lifetime {
     /// The shorter of the peer's and ours, which counts.
     pub(crate) fn agreed(self, ours: Duration) -> Duration {
         self.duration().map_or(ours, |theirs| theirs.min(ours))
+    }
+}
+
+impl Lifetime {
+    /// In words what differs from ours although both ends can live with it; `what` names the SA.
+    pub(crate) fn remark(self, ours: Duration, what: &str) -> Option<String> {
+        let seconds = self.duration().filter(|theirs| *theirs != ours).map(|theirs| {
+            format!("lifetime of the {what}: ours {} s, the peer's {} s; the shorter counts", ours.as_secs(), theirs.as_secs())
+        });
+        let kilobytes =
+            self.kilobytes.map(|kilobytes| format!("the peer wants the {what} to end after {kilobytes} kB; we count only time"));
+        match (seconds, kilobytes) {
+            (Some(seconds), Some(kilobytes)) => Some(format!("{seconds}; {kilobytes}")),
+            (seconds, kilobytes) => seconds.or(kilobytes),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::dh::KeyPair;
 use crate::error::Error;
 use crate::isakmp_sa::IsakmpSa;
 use crate::iv::Iv;
+use crate::proposal::Lifetime;
 use crate::proposal::esp::{self, Terms};
 use crate::wire::{
     ExchangeType, Header, Identification, Notification, NotifyType, PayloadType, Payloads, ProtocolId, SecurityAssociation, nonce,
@@ -87,6 +88,7 @@ impl ExpectMessage2 {
         self.check_selectors(payloads)?;
         let agreed = choice.lifetime.agreed(self.config.esp_lifetime);
         let ingredients = Ingredients { protection: &sa.protection, shared, ni_b: &self.ni, nr_b: nr, transform: choice.transform };
+        let lifetime = responder_lifetime(payloads)?.map_or(agreed, |theirs| theirs.min(agreed));
         let pair = NewPair {
             child: self.child,
             selectors: self.selectors,
@@ -96,7 +98,8 @@ impl ExpectMessage2 {
             spi_out: choice.spi,
             keymat_in: ingredients.keymat(self.spi_in),
             keymat_out: ingredients.keymat(choice.spi),
-            lifetime: responder_lifetime(payloads)?.map_or(agreed, |theirs| theirs.min(agreed)),
+            lifetime,
+            lifetime_remark: Lifetime::of(lifetime).remark(self.config.esp_lifetime, "IPsec SA"),
             encapsulated: sa.nat.encapsulates(),
         };
         Ok((pair, nr.to_vec()))

@@ -36,6 +36,8 @@ pub(crate) struct NewPair {
     pub(crate) keymat_out: Zeroizing<Vec<u8>>,
     /// The shorter of both ends' wishes.
     pub(crate) lifetime: Duration,
+    /// What the two ends wished, where it differs, in words.
+    pub(crate) lifetime_remark: Option<String>,
     /// ESP travels in UDP.
     pub(crate) encapsulated: bool,
 }

@@ -127,6 +127,7 @@ impl Answer {
             keymat_in: ingredients.keymat(spi_in),
             keymat_out: ingredients.keymat(choice.spi),
             lifetime,
+            lifetime_remark: choice.lifetime.remark(config.esp_lifetime, "IPsec SA"),
             encapsulated: mode != Mode::Tunnel,
         };
         Ok(Self { pair, ni, nr, payloads: answer })

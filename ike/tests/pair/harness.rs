@@ -161,7 +161,7 @@ impl Side {
             Event::PeerMoved { encapsulation, .. } => self.moved.push(encapsulation),
             Event::PeerDead { .. } => self.dead += 1,
             Event::Failed { failure, .. } => self.failures.push((now, failure)),
-            Event::Negotiating { .. } | Event::Warning { .. } => {}
+            Event::Negotiating { .. } | Event::Warning { .. } | Event::IkeKey { .. } => {}
         }
     }
 }
@@ -264,7 +264,8 @@ impl Pair {
 
     /// A process that died without a word and started again with the same configuration.
     pub fn restart(&mut self, side: usize, config: ConnectionConfig) {
-        let seed = 100 + u8::try_from(self.log.len() % 100).unwrap();
+        // Two ends with one seed would choose the same cookies, which in the world they never do.
+        let seed = u8::try_from(100 + self.log.len() % 75 + 75 * side).unwrap();
         let failures = std::mem::take(&mut self.sides[side].failures);
         self.sides[side] = Side::new(seed);
         self.sides[side].failures = failures;

@@ -67,6 +67,8 @@ fn shorter_lifetime_of_the_responder_counts_on_both_ends() {
     let pair = Pair::up(config_a(), b);
     for side in &pair.sides {
         assert_eq!(side.outbound(0).unwrap().lifetime, secs(600));
+        let remarks = side.events.iter().filter(|(_, event)| event.contains("Warning") && event.contains("lifetime of the"));
+        assert_eq!(remarks.count(), 2, "one for each phase: {}", pair.story());
     }
     let rekey_at = pair.sides[A].ike.as_ref().unwrap().rekey_at.unwrap();
     assert!(rekey_at - pair.start < secs(900), "RESPONDER-LIFETIME in message 6");
@@ -95,6 +97,26 @@ fn rekey_replaces_phase_1_then_phase_2_make_before_break() {
         assert_eq!(pair.sides[A].established, 2, "{}", pair.story());
         assert_ne!(pair.sides[A].outbound(0).unwrap().spi_out, old);
         assert_eq!((pair.sides[A].pairs.len(), pair.sides[B].pairs.len()), (1, 1));
+    }
+}
+
+#[test]
+fn initiator_of_a_rekey_sends_on_the_old_pair_until_the_peer_surely_has_the_new_one() {
+    for peer_sends in [false, true] {
+        let mut pair = Pair::default_up();
+        pair.run(secs(20));
+        let old = pair.sides[A].outbound(0).unwrap().spi_out;
+        pair.act(A, |endpoint, now| endpoint.rekey(now, CONN));
+        pair.run_until(secs(5), |pair| pair.sides[A].pairs.len() == 2).unwrap();
+        assert_eq!(pair.sides[A].outbound(0).unwrap().spi_out, old, "{}", pair.story());
+        if peer_sends {
+            pair.run_until(secs(5), |pair| pair.sides[B].outbound(0).unwrap().spi_in != old).unwrap();
+            assert!(pair.esp(B, 0));
+        } else {
+            pair.run(millis(250));
+        }
+        assert_ne!(pair.sides[A].outbound(0).unwrap().spi_out, old, "{}", pair.story());
+        pair.assert_up();
     }
 }
 
