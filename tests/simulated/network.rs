@@ -49,6 +49,8 @@ pub(crate) struct Network {
     pub(crate) jitter: Duration,
     /// Ways on which nothing arrives.
     pub(crate) black_holes: BTreeSet<(IpAddr, IpAddr)>,
+    /// ESP is lost, IKE is not.
+    pub(crate) esp_is_lost: bool,
     /// IKE messages still to pass before the one that vanishes.
     pub(crate) vanishing: Option<u32>,
     /// IKE messages are held until they are chosen, instead of delivered in time.
@@ -67,6 +69,7 @@ impl Network {
             delay: Duration::from_millis(10),
             jitter: Duration::ZERO,
             black_holes: BTreeSet::new(),
+            esp_is_lost: false,
             vanishing: None,
             holds: false,
             held: Vec::new(),
@@ -88,7 +91,8 @@ impl Network {
             self.held.push((self.count, flight));
             return;
         }
-        if self.black_holes.contains(&flight.way()) || self.vanishes(&flight) || rng.random_range(0..1000) < self.loss {
+        let blocked = self.black_holes.contains(&flight.way()) || (self.esp_is_lost && matches!(flight.content, Content::Esp(_)));
+        if blocked || self.vanishes(&flight) || rng.random_range(0..1000) < self.loss {
             return;
         }
         if rng.random_range(0..1000) < self.duplicates {

@@ -461,11 +461,6 @@ impl World {
         inbound.filter(|entry| entry.facts.connection == connection).map(|entry| entry.facts.spi_in).collect()
     }
 
-    /// The SPI that an end sends on.
-    pub(crate) fn spi_out(&self, end: usize, connection: usize) -> Option<u32> {
-        self.process(end).tables.connections[connection].outbound[0].as_ref().map(|entry| entry.facts.spi_out)
-    }
-
     pub(crate) fn dropped(&self, end: usize, reason: tandem::stats::DropReason) -> u64 {
         self.process(end).drops.get(reason)
     }
