@@ -164,7 +164,7 @@ impl Connection {
         let (child, role, started) = (pair.child, pair.role, pair.started);
         shared.emit(Event::ChildReady { connection: self.id, child, id });
         if role == Role::Initiator {
-            let replaced = |pair: &&Pair| pair.child == child && pair.id != id && pair.installed <= started;
+            let replaced = |pair: &&Pair| pair.child == child && pair.id != id && pair.installed < started;
             for old in self.pairs.pairs.iter().filter(replaced) {
                 let timer = Timer::ChildRetire(self.id, old.id);
                 if shared.timers.due(timer).is_none() {

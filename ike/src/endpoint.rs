@@ -256,3 +256,6 @@ fn foreign(
     }
     Err(NotNow::Unsupported.into())
 }
+
+#[cfg(test)]
+mod hostile_peer;

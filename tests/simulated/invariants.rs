@@ -10,8 +10,10 @@ use crate::world::End;
 pub(crate) const RECOVERY: Duration = Duration::from_secs(130);
 /// IPsec SA pairs of one child at any time, even if somebody says `tandem rekey` again and again: `ike` keeps no more.
 const MOST_PAIRS: usize = 16;
-/// The same half a minute after the last rekey or fault: the one in use, and one of each end's if both were made at once.
-const CALM_PAIRS: usize = 3;
+/// The same half a minute after the last rekey, if no DELETE was lost: the one in use, and one of each end's if both were made at once.
+pub(crate) const CALM: usize = 3;
+/// The same if DELETEs were lost: nobody acknowledges one, so what it was about stays until its lifetime ends, or this end replaces it.
+pub(crate) const AFTER_LOSSES: usize = 6;
 /// ISAKMP SAs of one connection at any time, unfinished ones included.
 const MOST_ISAKMP_SAS: usize = 17;
 
@@ -25,6 +27,7 @@ pub(crate) struct Witness {
     astray: BTreeMap<(usize, usize, usize), Instant>,
     /// Packets on their way or lost.
     pub(crate) under_way: BTreeMap<u64, Sent>,
+    counts_since: Instant,
     /// When each flow last got through.
     pub(crate) last_received: Vec<Instant>,
     /// Packets that arrived.
@@ -40,12 +43,13 @@ pub(crate) struct Sent {
 }
 
 impl Witness {
-    pub(crate) fn new(now: Instant, _ends: &[End], flows: usize) -> Self {
+    pub(crate) fn new(now: Instant, flows: usize) -> Self {
         Self {
             calm_since: Some(now),
             held: BTreeSet::new(),
             astray: BTreeMap::new(),
             under_way: BTreeMap::new(),
+            counts_since: now,
             last_received: vec![now; flows],
             received: 0,
             most_pairs: 0,
@@ -132,7 +136,7 @@ impl Witness {
     }
 
     /// No ESP before it is authenticated, and none twice: what comes out of a tunnel went into it, byte for byte, once.
-    pub(crate) fn received(&mut self, now: Instant, _end: usize, packet: &[u8]) {
+    pub(crate) fn received(&mut self, now: Instant, packet: &[u8]) {
         let serial = packet.last_chunk().copied().map(u64::from_be_bytes).unwrap_or_default();
         let sent = self.under_way.remove(&serial);
         let sent = sent.unwrap_or_else(|| panic!("no packet twice and none that nobody sent: {serial} came out of a tunnel"));
@@ -141,36 +145,30 @@ impl Witness {
         self.received += 1;
     }
 
-    /// A bounded number of SAs: half a minute after the last rekey those that it replaced are gone.
-    pub(crate) fn nothing_is_left_over(&self, ends: &[End]) {
+    /// A bounded number of SAs: half a minute after the last rekey each child has at most so many pairs, and each connection ISAKMP SAs.
+    pub(crate) fn few_are_left(&self, ends: &[End], most: usize) {
         for (end, at) in ends.iter().enumerate() {
             let Some(process) = &at.process else { continue };
             for connection in 0..process.tables.connections.len() {
                 let pairs = process.tables.inbound.iter().filter(|e| e.facts.connection == connection).count();
-                let most = CALM_PAIRS * process.tables.connections[connection].outbound.len();
-                assert!(pairs <= most, "a bounded number of SAs: end {end} still has {pairs} pairs of connection {connection}");
+                let children = process.tables.connections[connection].outbound.len();
+                assert!(pairs <= most * children, "a bounded number of SAs: end {end} still has {pairs} pairs of connection {connection}");
                 let sas = process.gateway.isakmp_sas(connection);
-                assert!(sas <= CALM_PAIRS, "a bounded number of SAs: end {end} still has {sas} ISAKMP SAs of connection {connection}");
+                assert!(sas <= most, "a bounded number of SAs: end {end} still has {sas} ISAKMP SAs of connection {connection}");
             }
         }
     }
 
     /// Forgets what was lost so far, to count anew.
-    pub(crate) fn forgive(&mut self) {
-        self.under_way.clear();
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.counts_since = now;
+        self.under_way.retain(|_, sent| sent.at + Duration::from_secs(10) > now);
     }
 
     /// No stopped traffic: of all that was sent since [`forgive`](Self::forgive) nothing is missing.
-    pub(crate) fn nothing_is_lost(&self, now: Instant) {
-        let late = self.under_way.values().filter(|sent| now > sent.at + Duration::from_secs(1)).count();
-        assert_eq!(late, 0, "no stopped traffic: packets of flows {:?} are missing", self.lost_flows());
-    }
-
-    fn lost_flows(&self) -> BTreeMap<usize, usize> {
-        let mut flows = BTreeMap::new();
-        for sent in self.under_way.values() {
-            *flows.entry(sent.flow).or_default() += 1;
-        }
-        flows
+    pub(crate) fn nothing_is_lost(&self, now: Instant, story: Option<&[String]>) {
+        let lost = self.under_way.values().filter(|sent| sent.at >= self.counts_since);
+        let lost: Vec<_> = lost.map(|sent| (sent.flow, now - sent.at)).collect();
+        assert!(lost.is_empty(), "no stopped traffic: packets are missing (flow, age): {lost:?}\n{}", story.unwrap_or_default().join("\n"));
     }
 }

@@ -115,11 +115,6 @@ impl Network {
         self.flights.push(Reverse((now + self.delay + jitter, self.count, flight)));
     }
 
-    /// Takes a held message out.
-    pub(crate) fn take_held(&mut self, at: usize) -> Flight {
-        self.held.remove(at).1
-    }
-
     pub(crate) fn next(&self) -> Option<Instant> {
         self.flights.peek().map(|Reverse((at, ..))| *at)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tandem::gateway::Input;
 
 use crate::faults;
-use crate::invariants::RECOVERY;
+use crate::invariants::{AFTER_LOSSES, RECOVERY};
 use crate::setups::Setup;
 use crate::world::{Traffic, World};
 
@@ -59,13 +59,13 @@ fn play(world: &mut World, seed: u64, setup: &Setup) {
     }
     // What still heals, heals; then nothing is lost any more, not even by a rekey.
     world.run(15);
-    world.witness.forgive();
+    world.witness.forgive(world.now);
     world.tell((seed % 2) as usize, Input::Rekey(0));
     world.run(40);
     world.traffic = Traffic::Silence;
     world.run(3);
-    world.witness.nothing_is_lost(world.now);
-    world.witness.nothing_is_left_over(&world.ends);
+    world.witness.nothing_is_lost(world.now, None);
+    world.witness.few_are_left(&world.ends, AFTER_LOSSES);
 }
 
 #[test]

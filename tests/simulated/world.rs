@@ -112,7 +112,7 @@ impl World {
         Self {
             now,
             began: now,
-            witness: Witness::new(now, &ends, flows.len()),
+            witness: Witness::new(now, flows.len()),
             ends,
             network: Network::new(),
             flows,
@@ -385,7 +385,7 @@ impl World {
     fn receive(&mut self, end: usize, mut packet: Vec<u8>) {
         let header = Header::parse(&packet).unwrap();
         if header.protocol == protocol::UDP {
-            self.witness.received(self.now, end, &packet);
+            self.witness.received(self.now, &packet);
         } else if packet[20] == 8 {
             let (source, destination) = (packet[12..16].to_vec(), packet[16..20].to_vec());
             packet[12..16].copy_from_slice(&destination);
