@@ -146,6 +146,7 @@ impl Connection {
                     self.drop_session(shared, id, DeleteReason::PeerDeleted);
                     if let Some(since) = since {
                         self.session_lived(shared, now, since);
+                        self.doubt_older_sessions(shared, now, id);
                     }
                 }
             }
