@@ -18,16 +18,16 @@ const SEEDS: u64 = 10_000;
 fn setup(seed: u64) -> Setup {
     Setup {
         connections: if seed % 4 == 3 { 2 } else { 1 },
-        cloud_start: if seed % 3 == 0 {
+        cloud_start: if seed.is_multiple_of(3) {
             "on-traffic"
         } else if seed % 3 == 1 {
             "passive"
         } else {
             "always"
         },
-        nat_traversal: if seed % 5 == 0 { "force" } else { "auto" },
-        health_checks: seed % 7 == 0,
-        ike_lifetime: if seed % 2 == 0 { "3m" } else { "24h" },
+        nat_traversal: if seed.is_multiple_of(5) { "force" } else { "auto" },
+        health_checks: seed.is_multiple_of(7),
+        ike_lifetime: if seed.is_multiple_of(2) { "3m" } else { "24h" },
         esp_lifetime: if seed % 8 < 3 { "2m" } else { "24h" },
         ..Setup::default()
     }
