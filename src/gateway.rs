@@ -605,7 +605,7 @@ impl Gateway {
         let tightest = |c: &Connection| {
             c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner))
         };
-        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().map(tightest).min());
+        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().filter(|c| !c.config.retired).map(tightest).min());
         if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
             self.mtu = mtu;
             self.outputs.push_back(Output::Mtu(mtu));

@@ -466,7 +466,11 @@ impl Running {
     async fn see(&mut self, change: Change) -> Result<(), RunError> {
         let before = self.machine.clone();
         if change == Change::Lost {
-            self.machine = self.netlink.machine().await?;
+            match self.netlink.machine().await {
+                Ok(machine) => self.machine = machine,
+                // The next change brings us here again.
+                Err(error) => tracing::warn!(%error, "links and addresses could not be listed"),
+            }
         } else {
             self.machine.apply(change);
         }

@@ -187,6 +187,7 @@ impl Endpoint {
                 Timer::IsakmpRekey(id, session) => self.with(id, |connection, shared| connection.isakmp_rekey_due(shared, now, session)),
                 Timer::IsakmpExpire(id, session) => self.with(id, |connection, shared| connection.isakmp_ended(shared, now, session)),
                 Timer::ChildRekey(id, pair) => self.with(id, |connection, shared| connection.child_rekey_due(shared, now, pair)),
+                Timer::ChildSwitch(id, pair) => self.with(id, |connection, shared| connection.ready(shared, now, pair)),
                 Timer::ChildRetire(id, pair) => {
                     self.with(id, |connection, shared| connection.child_ended(shared, now, pair, DeleteReason::Replaced));
                 }
@@ -255,3 +256,6 @@ fn foreign(
     }
     Err(NotNow::Unsupported.into())
 }
+
+#[cfg(test)]
+mod hostile_peer;
