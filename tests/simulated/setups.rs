@@ -84,12 +84,12 @@ impl Setup {
     /// The on-premises end: `start = "always"`, the first path tracked, a /32 for each connection.
     pub(crate) fn onprem(&self) -> Config {
         let mut text = "[gateway]\ntun = \"tandem0\"\n".to_owned() + &self.acl(false);
-        for c in 0..self.connections {
+        for (c, local) in ONPREM.iter().enumerate().take(self.connections) {
             text += &format!(
                 "[[connection]]\nname = \"conn{}\"\nlocal = \"{}\"\ninterface = \"{}\"\nremote = \"{CLOUD}\"\npsk = \"fddsFF123****\"\n\
                  start = \"always\"\nacl = \"100\"\n{}",
                 c + 1,
-                ONPREM[c],
+                local,
                 LINKS[c],
                 self.algorithms()
             );
@@ -116,7 +116,7 @@ impl Setup {
     /// The cloud's end.
     pub(crate) fn cloud(&self) -> Config {
         let mut text = "[gateway]\ntun = \"tandem0\"\n".to_owned() + &self.acl(true);
-        for c in 0..self.connections {
+        for (c, remote) in ONPREM.iter().enumerate().take(self.connections) {
             let (ours, theirs) = hosts(c);
             let health = match self.health_checks {
                 true => format!("health_check = {{ source = \"{theirs}\", destination = \"{ours}\", interval = \"3s\", retries = 3 }}\n"),
@@ -125,7 +125,7 @@ impl Setup {
             text += &format!(
                 "[[connection]]\nname = \"conn{}\"\nlocal = \"{CLOUD}\"\nremote = \"{}\"\npsk = \"fddsFF123****\"\nstart = \"{}\"\nacl = \"100\"\n{}{health}",
                 c + 1,
-                ONPREM[c],
+                remote,
                 self.cloud_start,
                 self.algorithms()
             );
