@@ -384,6 +384,8 @@ both_up() {
     eventually "${1:-10}" "both connections are up on premises" holds onprem 'all(.connections[]; up)'
     eventually 2 "both connections are up in the cloud" holds cloud 'all(.connections[]; up)'
 }
+up_on_both() { holds onprem 'all(.connections[]; up)' && holds cloud 'all(.connections[]; up)'; }
+one_up_on_both() { holds onprem 'connection("conn1") | up' && holds cloud 'connection("conn1") | up'; }
 settled() {
     both_up "$@"
     eventually 10 "on premises the traffic goes through connection 1" holds onprem 'active == "conn1"'
@@ -399,6 +401,7 @@ stream_start() {
     PIDS[$name]=$!
 }
 stream_stop() { stop "$1" || fail "the stream $1 did not end well: $(<"$RUN/client/$1.log")"; }
+stream_ended() { ! running "$1"; }
 # stream NAME FILTER: of its result, directions `there` (client to ECS) and `back`.
 stream() { jq -r "$2" "$RUN/$1.json" || fail_from_below "no result of stream $1"; }
 

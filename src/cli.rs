@@ -16,7 +16,7 @@ use crate::{check, psk, run};
 
 /// A userspace IPsec gateway: an active/standby pair of IKEv1 site-to-site tunnels.
 #[derive(Debug, Parser)]
-#[command(name = "tandem", version, about, long_about = None, after_help = "Exit status: 0 fine, 1 the thing asked for failed, 2 wrong usage or configuration.")]
+#[command(name = "tandem", version, propagate_version = true, about, long_about = None, after_help = "Exit status: 0 fine, 1 the thing asked for failed, 2 wrong usage or configuration.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -11,7 +11,7 @@ use tandem_ike::{ChildSaId, Encapsulation, EspTransform, Group, IkeSaInfo, NatSt
 
 use crate::config;
 use crate::health::Health;
-use crate::io::sockets::LocalEnd;
+use crate::machine::LocalEnd;
 use crate::policy::Policy;
 use crate::sadb::{ConnectionEntry, InboundEntry, OutboundEntry, SaFacts};
 use crate::stats::Counters;

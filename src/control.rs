@@ -148,16 +148,14 @@ pub async fn serve(listener: UnixListener, commands: mpsc::Sender<Command>, even
 async fn serve_client(stream: UnixStream, commands: mpsc::Sender<Command>, mut events: broadcast::Receiver<TimedEvent>) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.into_split();
-    if peer != rustix::process::geteuid().as_raw() {
-        return send(
-            &mut writer,
-            &Response::Refused { message: format!("only the owner of this gateway may control it, not user {peer}") },
-        )
-        .await;
-    }
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
+    // Read in any case: a refusal in front of an unread request would be lost with the connection.
     tokio::time::timeout(REQUEST_PATIENCE, reader.read_line(&mut line)).await??;
+    if peer != rustix::process::geteuid().as_raw() {
+        let message = format!("only the owner of this gateway may control it, not user {peer}");
+        return send(&mut writer, &Response::Refused { message }).await;
+    }
     let request: Request = match serde_json::from_str(&line) {
         Ok(request) => request,
         Err(error) => return send(&mut writer, &Response::Refused { message: format!("not a request: {error}") }).await,

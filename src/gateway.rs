@@ -17,15 +17,15 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _, SeedableRng};
-use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Transmit};
+use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Start, Transmit};
 
 use crate::config::{Config, Via};
 use crate::connection::{Connection, SaPair};
 use crate::events::{Event, Kind};
 use crate::handoff;
 use crate::icmp;
-use crate::io::machine::Machine;
 use crate::keylog::Keys;
+use crate::machine::Machine;
 use crate::routing::{self, Decision};
 use crate::sadb::{EchoEntry, Inject, Notice, OuterPath, Tables};
 use crate::stats::Drops;
@@ -104,6 +104,8 @@ pub struct Gateway {
     tracks: Vec<Probed>,
     machine: Machine,
     routes: Decision,
+    /// Which routes the decision was made for; `None` after a change of the routes themselves.
+    valid: Option<Vec<bool>>,
     token: [u8; 16],
     rng: StdRng,
     drops: Arc<Drops>,
@@ -147,6 +149,7 @@ impl Gateway {
             tracks,
             machine: Machine::default(),
             routes: Decision::default(),
+            valid: None,
             token,
             rng,
             drops,
@@ -226,6 +229,7 @@ impl Gateway {
             self.tracks.push(probed);
         }
         self.config = config;
+        self.valid = None;
         for index in 0..self.connections.len() {
             self.look_at_path(now, index);
         }
@@ -246,6 +250,11 @@ impl Gateway {
     /// Whether a connection can carry packets.
     pub fn is_up(&self, index: usize) -> bool {
         self.connections.get(index).is_some_and(|c| c.newest_of_all().is_some())
+    }
+
+    /// How many ISAKMP SAs a connection has, unfinished and retiring ones included: a bounded number.
+    pub fn isakmp_sas(&self, index: usize) -> usize {
+        self.ike.isakmp_sas(id(index))
     }
 
     /// The MTU of the TUN device to begin with, in bytes.
@@ -336,7 +345,12 @@ impl Gateway {
             }
             // The kernel knows; `run` asks it and comes back with `Input::PathMtu`.
             Notice::PathMtu { .. } => {}
-            Notice::NoSa { connection, child } => self.ike.acquire(now, id(connection), child),
+            // What `tandem down` took down stays down, whatever the traffic, unless traffic is what it waits for.
+            Notice::NoSa { connection, child } => {
+                if self.connections.get(connection).is_some_and(|c| c.wanted || c.config.ike.start == Start::OnTraffic) {
+                    self.ike.acquire(now, id(connection), child);
+                }
+            }
             Notice::EchoReply { connection, id: echo_id, sequence } => self.handle_echo_reply(now, connection, echo_id, sequence),
             Notice::SequenceLow { id: pair } => {
                 if let Some(index) = self.connections.iter().position(|c| c.pairs.iter().any(|p| p.facts().id == pair)) {
@@ -565,7 +579,11 @@ impl Gateway {
                 connection.path_up && connection.is_proven() && connection.is_healthy() && !track_is_negative
             })
             .collect();
+        if self.valid.as_ref() == Some(&valid) {
+            return;
+        }
         let decision = routing::decide(&self.config.routes, &valid);
+        self.valid = Some(valid);
         if decision == self.routes {
             return;
         }
@@ -582,15 +600,12 @@ impl Gateway {
         self.routes = decision;
     }
 
-    /// The TUN device's MTU is that of the tightest tunnel.
+    /// The TUN device's MTU is the configured one, or that of the tightest tunnel.
     fn choose_mtu(&mut self) {
-        if self.config.gateway.mtu.is_some() {
-            return;
-        }
         let tightest = |c: &Connection| {
             c.newest_of_all().map_or_else(|| least_inner_mtu(&c.config, self.path_mtu(c)), |p| clamp_mtu(p.outbound.max_inner))
         };
-        let mtu = self.connections.iter().map(tightest).min();
+        let mtu = self.config.gateway.mtu.or_else(|| self.connections.iter().filter(|c| !c.config.retired).map(tightest).min());
         if let Some(mtu) = mtu.filter(|&mtu| mtu != self.mtu) {
             self.mtu = mtu;
             self.outputs.push_back(Output::Mtu(mtu));
@@ -620,7 +635,6 @@ impl Gateway {
             routes: self.routes.table.clone(),
             inbound: self.connections.iter().flat_map(|c| &c.pairs).map(|p| Arc::clone(&p.inbound)).collect(),
             echoes: health.chain(tunnel_tracks).map(|id| EchoEntry { id, token: self.token }).collect(),
-            icmp_source: None,
         }
     }
 
@@ -715,7 +729,7 @@ impl Gateway {
                 self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
             }
             let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
-            handoff::entries(new, *keys, &mut self.rng)
+            handoff::entries(new, &keys, &mut self.rng)
         });
         match made {
             Ok((outbound, inbound)) => {

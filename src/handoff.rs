@@ -57,9 +57,9 @@ fn hmac(integrity: IntegrityAlgorithm) -> Integrity {
     }
 }
 
-/// Makes both halves of an SA pair. The keys are consumed and wiped. `replay_window` is in packets, 64 to 4096; `rng` must be the operating
+/// Makes both halves of an SA pair. `replay_window` is in packets, 64 to 4096; `rng` must be the operating
 /// system's or seeded by it, for IVs come from it.
-pub fn sa_pair(suite: Suite, keys: ChildKeys, replay_window: u32, rng: &mut dyn Rng) -> Result<(OutboundSa, InboundSa), HandoffError> {
+pub fn sa_pair(suite: Suite, keys: &ChildKeys, replay_window: u32, rng: &mut dyn Rng) -> Result<(OutboundSa, InboundSa), HandoffError> {
     let outbound = OutboundSa::new(keys.spi_out, suite, &keys.keymat_out, rng)?;
     let inbound = InboundSa::new(keys.spi_in, suite, &keys.keymat_in, replay_window)?;
     Ok((outbound, inbound))
@@ -107,7 +107,7 @@ pub struct Negotiated {
 
 /// Makes the entries of a new SA pair for the packet path's tables. The next authentic packet is asked for from the start: as responder it completes
 /// quick mode.
-pub fn entries(new: Negotiated, keys: ChildKeys, rng: &mut dyn Rng) -> Result<(Arc<OutboundEntry>, Arc<InboundEntry>), HandoffError> {
+pub fn entries(new: Negotiated, keys: &ChildKeys, rng: &mut dyn Rng) -> Result<(Arc<OutboundEntry>, Arc<InboundEntry>), HandoffError> {
     let facts = Arc::new(SaFacts {
         id: new.id,
         connection: new.connection,
@@ -157,8 +157,8 @@ mod tests {
             let suite = suite(transform).unwrap();
             let (there, back): (Vec<u8>, Vec<u8>) =
                 ((0..suite.keymat_len()).map(|i| i as u8 ^ 0x3c).collect(), (0..suite.keymat_len()).map(|i| 255 - i as u8).collect());
-            let (mut ours, _) = sa_pair(suite, keys(0x100, 0x200, back.clone(), there.clone()), 64, &mut rng).unwrap();
-            let (_, mut theirs) = sa_pair(suite, keys(0x200, 0x100, there, back), 64, &mut rng).unwrap();
+            let (mut ours, _) = sa_pair(suite, &keys(0x100, 0x200, back.clone(), there.clone()), 64, &mut rng).unwrap();
+            let (_, mut theirs) = sa_pair(suite, &keys(0x200, 0x100, there, back), 64, &mut rng).unwrap();
             let mut arena = vec![0x45; HEADROOM + 100 + TAILROOM];
             let before = arena.clone();
             let mut packet = [Packet { start: HEADROOM, len: 100 }];
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(suite(EspTransform::Gcm16(192)), Err(HandoffError::GcmKeyLength(192)));
         let suite = suite(TRANSFORMS[2]).unwrap();
         let short = keys(0x100, 0x200, vec![1; 36], vec![1; 35]);
-        assert!(sa_pair(suite, short, 64, &mut StdRng::seed_from_u64(1)).is_err());
+        assert!(sa_pair(suite, &short, 64, &mut StdRng::seed_from_u64(1)).is_err());
     }
 
     #[test]

@@ -132,18 +132,14 @@ fn is_host(address: IpAddr) -> bool {
 }
 
 /// Writes the answer to a packet that is larger than `mtu` into `out` and returns its length: "fragmentation needed" with the next-hop MTU
-/// (RFC 1191 section 4), or ICMPv6's "packet too big". It comes from `source` if that is of the packet's family, otherwise from the address
-/// that the packet went to. `out` holds at least [`ERROR_MAX`] bytes; `None` if it does not, or if no error [may answer](may_answer).
-pub fn too_big(packet: &[u8], header: &Header, mtu: usize, source: Option<IpAddr>, out: &mut [u8]) -> Option<usize> {
-    if !may_answer(packet, header) {
+/// (RFC 1191 section 4), or ICMPv6's "packet too big". It comes from the address that the packet went to: Linux takes a packet with an address
+/// of its own from the TUN device only where `accept_local` is set there, else it is a martian. `out` holds at least [`ERROR_MAX`] bytes; `None` if it does not, or if no error [may answer](may_answer).
+pub fn too_big(packet: &[u8], header: &Header, mtu: usize, out: &mut [u8]) -> Option<usize> {
+    // A multicast address is no source.
+    if !may_answer(packet, header) || header.destination.is_multicast() {
         return None;
     }
-    let source = match source {
-        Some(source) if source.is_ipv6() == header.is_v6() => source,
-        // A multicast address is no source.
-        _ if header.destination.is_multicast() => return None,
-        _ => header.destination,
-    };
+    let source = header.destination;
     let (limit, protocol) = if header.is_v6() { (ERROR_MAX, protocol::ICMPV6) } else { (V4_ERROR_MAX, protocol::ICMP) };
     let start = header_len(source);
     let quoted = packet.get(..header.total_len.min(limit - start - HEADER_LEN))?;
@@ -273,9 +269,9 @@ mod tests {
         packet
     }
 
-    fn answer(packet: &[u8], mtu: usize, source: Option<IpAddr>) -> Option<Vec<u8>> {
+    fn answer(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
         let mut out = vec![0; ERROR_MAX];
-        let len = too_big(packet, &Header::parse(packet).unwrap(), mtu, source, &mut out)?;
+        let len = too_big(packet, &Header::parse(packet).unwrap(), mtu, &mut out)?;
         out.truncate(len);
         Some(out)
     }
@@ -283,22 +279,20 @@ mod tests {
     #[test]
     fn fragmentation_needed_names_the_mtu_and_quotes_the_packet() {
         let packet = big("192.168.0.10", "172.16.1.10", protocol::TCP);
-        let error = answer(&packet, 1422, Some([192, 168, 0, 1].into())).unwrap();
+        let error = answer(&packet, 1422).unwrap();
         let header = Header::parse(&error).unwrap();
-        assert_eq!((header.source, header.destination), ([192, 168, 0, 1].into(), [192, 168, 0, 10].into()));
+        assert_eq!((header.source, header.destination), ([172, 16, 1, 10].into(), [192, 168, 0, 10].into()));
         assert_eq!((header.total_len, error.len(), header.protocol), (576, 576, protocol::ICMP));
         assert_eq!(error[20..22], [3, 4]);
         assert_eq!(error[24..28], [0, 0, 0x05, 0x8e]);
         assert_eq!(error[28..], packet[..548]);
         assert_eq!((ip::checksum(&error[..20]), ip::checksum(&error[20..])), (0, 0));
-        let without_source = answer(&packet, 1422, None).unwrap();
-        assert_eq!(Header::parse(&without_source).unwrap().source, IpAddr::from([172, 16, 1, 10]));
     }
 
     #[test]
     fn packet_too_big_fills_the_minimum_mtu() {
         let packet = big("fd00::1", "fd01::2", protocol::UDP);
-        let error = answer(&packet, 1400, Some([192, 168, 0, 1].into())).unwrap();
+        let error = answer(&packet, 1400).unwrap();
         let header = Header::parse(&error).unwrap();
         assert_eq!((header.source.to_string().as_str(), error.len()), ("fd01::2", 1280));
         assert_eq!(error[40..42], [2, 0]);
@@ -310,12 +304,12 @@ mod tests {
     fn no_error_answers_errors_later_fragments_and_packets_of_no_single_host() {
         let mut icmp_error = big("192.168.0.10", "172.16.1.10", protocol::ICMP);
         icmp_error[20] = 3;
-        assert_eq!(answer(&icmp_error, 1400, None), None);
+        assert_eq!(answer(&icmp_error, 1400), None);
         icmp_error[20] = 8;
-        assert!(answer(&icmp_error, 1400, None).is_some(), "an echo request is answered");
+        assert!(answer(&icmp_error, 1400).is_some(), "an echo request is answered");
         let mut later = big("192.168.0.10", "172.16.1.10", protocol::UDP);
         later[7] = 9;
-        assert_eq!(answer(&later, 1400, None), None);
+        assert_eq!(answer(&later, 1400), None);
         for (source, destination) in [
             ("0.0.0.0", "172.16.1.10"),
             ("224.0.0.5", "172.16.1.10"),
@@ -326,10 +320,10 @@ mod tests {
             ("::", "fd00::1"),
             ("ff02::1", "fd00::1"),
         ] {
-            assert_eq!(answer(&big(source, destination, protocol::UDP), 1400, None), None, "{source} -> {destination}");
+            assert_eq!(answer(&big(source, destination, protocol::UDP), 1400), None, "{source} -> {destination}");
         }
         let mut v6_error = big("fd00::1", "fd01::2", protocol::ICMPV6);
         v6_error[40] = 1;
-        assert_eq!(answer(&v6_error, 1400, None), None);
+        assert_eq!(answer(&v6_error, 1400), None);
     }
 }

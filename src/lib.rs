@@ -22,6 +22,7 @@ pub mod io;
 pub mod ip;
 pub mod keylog;
 pub mod log;
+pub mod machine;
 pub mod offload;
 pub mod policy;
 pub mod probe;

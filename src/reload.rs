@@ -13,7 +13,9 @@ use crate::policy::Policy;
 /// What a running gateway cannot change, in words; `None` if the new configuration can be put in force.
 pub fn obstacle(current: &Config, next: &Config) -> Option<String> {
     let (old, new) = (&current.gateway, &next.gateway);
-    let changed = [("tun", old.tun != new.tun), ("control", old.control != new.control), ("http", old.http != new.http)];
+    let outgrows_buffers = new.mtu.is_some_and(|mtu| mtu > old.mtu.unwrap_or_default().max(1500));
+    let changed =
+        [("tun", old.tun != new.tun), ("control", old.control != new.control), ("http", old.http != new.http), ("mtu", outgrows_buffers)];
     let (name, _) = changed.into_iter().find(|(_, changed)| *changed)?;
     Some(format!("`{name}` in [gateway] has changed, which needs a restart; nothing was changed"))
 }
@@ -125,5 +127,10 @@ mod tests {
         assert_eq!(obstacle(&current, &next), None);
         next.gateway.tun = "t1".to_owned();
         assert!(obstacle(&current, &next).unwrap().contains("`tun`"));
+        next.gateway.tun = current.gateway.tun.clone();
+        next.gateway.mtu = Some(1300);
+        assert_eq!(obstacle(&current, &next), None);
+        next.gateway.mtu = Some(9000);
+        assert!(obstacle(&current, &next).unwrap().contains("`mtu`"), "the packet path's buffers have their size from the start");
     }
 }

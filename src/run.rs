@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use rand::TryRng as _;
@@ -23,15 +23,16 @@ use crate::events::{Event, Kind};
 use crate::gateway::{Gateway, Input, Output};
 use crate::io::icmp::EchoSocket;
 use crate::io::lock::{ControlSocket, LockError};
-use crate::io::machine::{Machine, Watcher};
+use crate::io::machine::Watcher;
 use crate::io::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_table};
 use crate::io::nft::{self, FailClosed, NftError};
-use crate::io::sockets::{IkeReaders, LocalEnd, SocketError, Sockets, path_mtu};
+use crate::io::sockets::{IkeReaders, SocketError, Sockets, path_mtu};
 use crate::io::tun::{Tun, TunError};
 use crate::io::worker::{Notices, PacketThreads, WorkerError};
 use crate::io::{caps, clock};
 use crate::keylog::KeyLog;
 use crate::log::Log;
+use crate::machine::{Change, LocalEnd, Machine};
 use crate::reload;
 use crate::sadb::Notice;
 use crate::stats::Drops;
@@ -40,6 +41,8 @@ use crate::stats::Drops;
 const HISTORY: usize = 1000;
 /// Commands, probes' answers and followers' events that may wait.
 const QUEUE: usize = 256;
+/// How long a probe's socket rests after an error, so that one that persists costs next to nothing.
+const HEARING_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the gateway could not start, or ended.
 #[derive(Debug, Error)]
@@ -61,6 +64,10 @@ pub enum RunError {
     Worker(#[from] WorkerError),
     #[error("cannot open the probe of track {track}: {source}")]
     Probe { track: u32, source: io::Error },
+    #[error(
+        "a tandem runs here with the device {device}, and what keeps its traffic from leaving in clear stays: stop it first, or name its control socket"
+    )]
+    StillRuns { device: String },
     #[error("cannot log keys: {0}")]
     KeyLog(#[source] io::Error),
     #[error(transparent)]
@@ -138,7 +145,7 @@ impl Running {
 
         // What must not leak is closed off first.
         let destinations = destinations(&config);
-        close_off(&config, &machine, &destinations)?;
+        close_off(&config, &machine)?;
         let gateway = Gateway::new(now, config, Arc::clone(&drops), seed);
         let config = gateway.config();
         let tun = Arc::new(Tun::open(&config.gateway.tun, gateway.mtu())?);
@@ -233,7 +240,7 @@ impl Running {
     async fn stop(mut self) {
         self.gateway.stop(clock::now());
         self.carry_out();
-        for underlay in self.underlays() {
+        for (underlay, _) in self.underlays() {
             if let Err(error) = self.netlink.remove_underlay(&underlay).await {
                 tracing::warn!(%error, "an underlay route is left behind");
             }
@@ -325,14 +332,19 @@ impl Running {
                     self.gateway.handle(now, Input::Up(index));
                     if is_up { vec![Response::Done] } else { Vec::new() }
                 }
-                Err(refused) => vec![*refused],
+                Err(message) => vec![Response::Refused { message }],
             },
             Request::Reload => vec![match self.reload().await {
                 Ok(()) => Response::Done,
                 Err(message) => Response::Refused { message },
             }],
             Request::Down { connection: Some(connection) } => vec![self.command(&connection, Input::Down)],
-            Request::Rekey { connection } => vec![self.command(&connection, Input::Rekey)],
+            Request::Rekey { connection } => vec![match self.find(&connection) {
+                Ok(index) if !self.gateway.is_up(index) => {
+                    Response::Refused { message: format!("{connection} is down, so it has no SAs to replace: `tandem up {connection}`") }
+                }
+                _ => self.command(&connection, Input::Rekey),
+            }],
         };
         // The client may have gone.
         let _ = reply.send(responses);
@@ -344,15 +356,15 @@ impl Running {
                 self.gateway.handle(clock::now(), input(index));
                 Response::Done
             }
-            Err(refused) => *refused,
+            Err(message) => Response::Refused { message },
         }
     }
 
-    fn find(&self, name: &str) -> Result<usize, Box<Response>> {
+    fn find(&self, name: &str) -> Result<usize, String> {
         let connections = &self.gateway.config().connections;
         connections.iter().position(|c| c.ike.name == name && !c.retired).ok_or_else(|| {
             let names: Vec<_> = connections.iter().filter(|c| !c.retired).map(|c| c.ike.name.as_str()).collect();
-            Box::new(Response::Refused { message: format!("there is no connection {name:?}; there are {}", names.join(", ")) })
+            format!("there is no connection {name:?}; there are {}", names.join(", "))
         })
     }
 
@@ -366,7 +378,11 @@ impl Running {
         let next = reload::arrange(&self.gateway.config().connections, next);
         let ends = ends(&next);
         let sockets = Sockets::open(&in_use(&next, &ends, &self.machine), Some(&self.sockets)).map_err(|error| error.to_string())?;
-        let before = (destinations(self.gateway.config()), self.gateway.config().gateway.fail_closed, self.underlays());
+        let before = (
+            destinations(self.gateway.config()),
+            self.gateway.config().gateway.fail_closed,
+            self.underlays().map(|(underlay, _)| underlay).collect(),
+        );
         self.put_in_force(next, ends, Arc::new(sockets), before).await.map_err(|error| error.to_string())?;
         for warning in warnings {
             self.tell(Event::new(Kind::Warning, warning));
@@ -383,12 +399,9 @@ impl Running {
     ) -> Result<(), RunError> {
         // New destinations are closed off before packets for them can come, old ones are opened after the last has gone.
         let destinations = destinations(&next);
-        close_off(&next, &self.machine, &destinations)?;
-        for &destination in &destinations {
-            if next.gateway.fail_closed {
-                self.netlink.add_unreachable(destination).await?;
-            }
-            self.netlink.add_tunnel_route(&tunnel_route(&next, &self.machine, &self.tun, destination)).await?;
+        if let Err(error) = self.prepare(&next, &destinations).await {
+            self.take_back(&next, &destinations).await;
+            return Err(error);
         }
         let fail_closed = next.gateway.fail_closed;
         self.ends = ends;
@@ -396,7 +409,8 @@ impl Running {
         // DELETEs of connections that are gone leave by the sockets they had.
         self.carry_out();
         self.use_sockets(sockets)?;
-        for underlay in old_underlays.iter().filter(|old| !self.underlays().contains(old)) {
+        let underlays: Vec<_> = self.underlays().map(|(underlay, _)| underlay).collect();
+        for underlay in old_underlays.iter().filter(|old| !underlays.contains(old)) {
             self.netlink.remove_underlay(underlay).await?;
         }
         self.keep_underlays().await;
@@ -409,14 +423,54 @@ impl Running {
                 self.netlink.remove_unreachable(destination).await?;
             }
         }
+        close_off(self.gateway.config(), &self.machine)?;
         Ok(())
     }
 
+    /// Closes off and routes the next configuration's destinations beside those in force. A foreign route may be in the way.
+    async fn prepare(&self, next: &Config, destinations: &[IpNet]) -> Result<(), RunError> {
+        let tables = [self.gateway.config(), next].into_iter().filter_map(|config| fail_closed(config, &self.machine));
+        if let Some(table) = tables.reduce(FailClosed::beside) {
+            table.install()?;
+        }
+        for &destination in destinations {
+            if next.gateway.fail_closed {
+                self.netlink.add_unreachable(destination).await?;
+            }
+            self.netlink.add_tunnel_route(&tunnel_route(next, &self.machine, &self.tun, destination)).await?;
+        }
+        Ok(())
+    }
+
+    /// Undoes [`prepare`](Self::prepare): the configuration in force stays, and so does what it closes off.
+    async fn take_back(&self, next: &Config, destinations: &[IpNet]) {
+        let present = self.gateway.config();
+        let routed = self::destinations(present);
+        for &destination in destinations {
+            let stays = routed.contains(&destination);
+            let route = TunnelRoute { destination, tun: self.tun.index(), source: None };
+            let mut result = if stays { Ok(()) } else { self.netlink.remove_tunnel_route(&route).await };
+            if next.gateway.fail_closed && !(stays && present.gateway.fail_closed) {
+                result = result.and(self.netlink.remove_unreachable(destination).await);
+            }
+            if let Err(error) = result {
+                tracing::warn!(%error, "a route of the refused configuration is left behind");
+            }
+        }
+        if let Err(error) = close_off(present, &self.machine) {
+            tracing::warn!(%error, "the destinations of the refused configuration stay closed off");
+        }
+    }
+
     /// Links or addresses have changed.
-    async fn see(&mut self, change: crate::io::machine::Change) -> Result<(), RunError> {
+    async fn see(&mut self, change: Change) -> Result<(), RunError> {
         let before = self.machine.clone();
-        if change == crate::io::machine::Change::Lost {
-            self.machine = self.netlink.machine().await?;
+        if change == Change::Lost {
+            match self.netlink.machine().await {
+                Ok(machine) => self.machine = machine,
+                // The next change brings us here again.
+                Err(error) => tracing::warn!(%error, "links and addresses could not be listed"),
+            }
         } else {
             self.machine.apply(change);
         }
@@ -460,26 +514,26 @@ impl Running {
 
     /// Puts the underlay routes of `next_hop` back, which the kernel drops with the link.
     async fn keep_underlays(&self) {
-        for underlay in self.underlays() {
+        for (underlay, _) in self.underlays().filter(|(_, ready)| *ready) {
             if let Err(error) = self.netlink.add_underlay(&underlay).await {
                 tracing::warn!(%error, "a connection has no way to its peer");
             }
         }
     }
 
-    fn underlays(&self) -> Vec<Underlay> {
-        let ready = self.gateway.config().connections.iter().zip(&self.ends).enumerate().filter(|(_, (_, end))| self.machine.is_ready(end));
-        ready
-            .filter_map(|(index, (connection, end))| {
-                Some(Underlay {
-                    local: end.address,
-                    remote: connection.ike.remote,
-                    next_hop: connection.next_hop?,
-                    interface: self.machine.link_of(end)?.index,
-                    table: underlay_table(self.tun.index(), index),
-                })
-            })
-            .collect()
+    /// The underlays of `next_hop`, and whether packets can leave by each now: a rule outlives the link, so it has to be found again without.
+    fn underlays(&self) -> impl Iterator<Item = (Underlay, bool)> {
+        self.gateway.config().connections.iter().zip(&self.ends).enumerate().filter_map(|(index, (connection, end))| {
+            let underlay = Underlay {
+                local: end.address,
+                remote: connection.ike.remote,
+                next_hop: connection.next_hop?,
+                // Without the link there is no route to find by its index either.
+                interface: self.machine.link_of(end).map_or(0, |link| link.index),
+                table: underlay_table(self.tun.index(), index),
+            };
+            Some((underlay, self.machine.is_ready(end)))
+        })
     }
 
     /// The preferred sources of the routes towards the TUN device follow the machine's addresses.
@@ -499,10 +553,16 @@ impl Running {
 /// What an earlier run left behind is removed: routes, rules and firewall tables of any tandem on this machine. Says what it was.
 ///
 /// # Errors
-/// If the kernel refuses.
+/// If a tandem still runs here, whose traffic would leave in clear then, or the kernel refuses.
 pub fn remove_leftovers() -> Result<String, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let routes = runtime.block_on(async { Netlink::connect()?.remove_all().await })?;
+    let routes = runtime.block_on(async {
+        let netlink = Netlink::connect()?;
+        match netlink.tunnel_in_use().await? {
+            Some(device) => Err(RunError::StillRuns { device }),
+            None => Ok(netlink.remove_all().await?),
+        }
+    })?;
     let tables = nft::remove_all()?;
     Ok(format!(
         "removed {routes} routes and {} firewall tables; traffic for the routes' destinations is not closed off any more",
@@ -533,24 +593,31 @@ fn destinations(config: &Config) -> Vec<IpNet> {
     all
 }
 
-fn close_off(config: &Config, machine: &Machine, destinations: &[IpNet]) -> Result<(), NftError> {
+/// Puts the firewall table of this configuration in force; without `fail_closed` there is none.
+fn close_off(config: &Config, machine: &Machine) -> Result<(), NftError> {
+    match fail_closed(config, machine) {
+        Some(table) => table.install(),
+        None => nft::remove(&config.gateway.tun).map(drop),
+    }
+}
+
+fn fail_closed(config: &Config, machine: &Machine) -> Option<FailClosed> {
     let gateway = &config.gateway;
     if !gateway.fail_closed {
-        return nft::remove(&gateway.tun).map(drop);
+        return None;
     }
     let local = config.connections.iter().flat_map(|c| &c.ike.children).map(|child| child.local.net);
     let probes = config.tracks.iter().filter_map(|t| match t.via {
         Via::Outside(c) => Some((config.connections.get(c)?.ike.local, t.destination)),
         Via::Tunnel(_) => None,
     });
-    let table = FailClosed {
+    Some(FailClosed {
         tun: gateway.tun.clone(),
-        destinations: destinations.to_vec(),
+        destinations: destinations(config),
         exempt: local.chain(machine.connected()).collect(),
         peers: reload::peers(&config.connections).collect(),
         probes: probes.collect(),
-    };
-    table.install()
+    })
 }
 
 fn tunnel_route(config: &Config, machine: &Machine, tun: &Tun, destination: IpNet) -> TunnelRoute {
@@ -579,8 +646,17 @@ fn open_probes(gateway: &Gateway, ends: &[LocalEnd], machine: &Machine, sink: &m
         let socket = Arc::new(socket);
         let (hearing, sink, destination) = (Arc::clone(&socket), sink.clone(), config.destination);
         hearers.spawn(async move {
-            while let Ok(reply) = hearing.receive().await {
-                let ours = reply.from == destination && reply.payload.starts_with(&echo.token);
+            loop {
+                let reply = match hearing.receive().await {
+                    Ok(reply) => reply,
+                    Err(error) => {
+                        // What the network reported (link down, ...) says nothing of the next reply; a track that heard no more would stay negative.
+                        tracing::debug!(%error, "hearing echoes");
+                        tokio::time::sleep(HEARING_PAUSE).await;
+                        continue;
+                    }
+                };
+                let ours = reply.from == destination && reply.payload.starts_with(&echo.payload(reply.sequence));
                 if ours && sink.send(Input::ProbeReply { track, sequence: reply.sequence }).await.is_err() {
                     return;
                 }

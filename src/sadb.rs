@@ -193,9 +193,6 @@ pub struct Tables {
     pub inbound: Vec<Arc<InboundEntry>>,
     /// Our own echoes.
     pub echoes: Vec<EchoEntry>,
-    /// Source address of our own ICMP errors: an address of this machine on the inside; the offending packet's destination if there is none.
-    /// Linux takes a packet with an address of its own from the TUN device only where `accept_local` is set there, else it is a martian.
-    pub icmp_source: Option<IpAddr>,
 }
 
 /// What the packet path tells the control path.

@@ -16,6 +16,9 @@ use crate::timer::Timer;
 
 /// How long a replaced pair goes on receiving before its DELETE.
 const RETIREMENT: Duration = Duration::from_secs(30);
+/// How long we go on sending on the pair that a new one of ours replaces. Some peers, strongSwan among them, install theirs only with message 3,
+/// so that what overtakes it or arrives with it would be lost. A peer that sends on the new pair has it.
+const SWITCH_AFTER: Duration = Duration::from_millis(200);
 /// Pairs of one child, replaced ones included. The oldest go when a peer makes more of them.
 const MAX_PAIRS: usize = 16;
 
@@ -142,14 +145,26 @@ impl Connection {
         id
     }
 
+    /// Our quick mode is complete. Where an older pair carries the traffic it goes on until the peer has had time to install this one.
+    pub(crate) fn agreed(&mut self, shared: &mut Shared, now: Instant, id: ChildSaId) {
+        let Some(child) = self.pairs.get(id).map(|pair| pair.child) else { return };
+        if self.pairs.has_ready(child) {
+            shared.timers.set(Timer::ChildSwitch(self.id, id), now + SWITCH_AFTER);
+            self.need_met(shared, child);
+        } else {
+            self.ready(shared, now, id);
+        }
+    }
+
     /// Quick mode is complete: from now on we send on it, and what we replaced retires.
     pub(crate) fn ready(&mut self, shared: &mut Shared, now: Instant, id: ChildSaId) {
         let Some(pair) = self.pairs.get_mut(id).filter(|pair| !pair.ready) else { return };
         pair.ready = true;
+        shared.timers.stop(Timer::ChildSwitch(self.id, id));
         let (child, role, started) = (pair.child, pair.role, pair.started);
         shared.emit(Event::ChildReady { connection: self.id, child, id });
         if role == Role::Initiator {
-            let replaced = |pair: &&Pair| pair.child == child && pair.id != id && pair.installed <= started;
+            let replaced = |pair: &&Pair| pair.child == child && pair.id != id && pair.installed < started;
             for old in self.pairs.pairs.iter().filter(replaced) {
                 let timer = Timer::ChildRetire(self.id, old.id);
                 if shared.timers.due(timer).is_none() {
@@ -192,12 +207,34 @@ impl Connection {
         }
     }
 
+    /// The peer deleted this pair. If it was the one we sent on and older ones are left, the peer may long have lost them (a restart that it did not
+    /// tell): a new pair replaces them.
+    pub(crate) fn fell_back(&mut self, gone: &Pair) {
+        let mut left = self.pairs.iter().filter(|other| other.child == gone.child && other.ready).peekable();
+        let newest = gone.ready && left.peek().is_some() && left.all(|other| other.id < gone.id);
+        if newest
+            && (self.kept || self.config.start != Start::Passive)
+            && let Some(need) = self.needs.get_mut(gone.child)
+        {
+            need.wanted = Some(Wanted::Renewal);
+        }
+    }
+
     /// Removes a pair without a word to the peer.
     pub(crate) fn remove_pair(&mut self, shared: &mut Shared, id: ChildSaId, reason: DeleteReason) -> Option<Pair> {
         let pair = self.pairs.remove(id)?;
         shared.free_spi(pair.spi_in);
-        for timer in [Timer::ChildRekey(self.id, id), Timer::ChildRetire(self.id, id), Timer::ChildExpire(self.id, id)] {
-            shared.timers.stop(timer);
+        for timer in [Timer::ChildRekey, Timer::ChildSwitch, Timer::ChildRetire, Timer::ChildExpire] {
+            shared.timers.stop(timer(self.id, id));
+        }
+        if !self.pairs.has_ready(pair.child) {
+            // Nothing older is left to send on.
+            for other in self.pairs.iter().filter(|other| other.child == pair.child) {
+                let switch = Timer::ChildSwitch(self.id, other.id);
+                if shared.timers.due(switch).is_some() {
+                    shared.timers.set(switch, other.installed);
+                }
+            }
         }
         self.forget_quick_mode_of(id);
         shared.emit(Event::ChildDeleted { connection: self.id, child: pair.child, id, reason });

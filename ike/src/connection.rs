@@ -214,8 +214,10 @@ impl Connection {
 
     /// `renew` has waited long enough: an ISAKMP SA under which a quick mode is still unanswered is dead.
     pub(crate) fn patience_ended(&mut self, shared: &mut Shared, now: Instant) {
-        let silent = |session: &&Session| session.established().is_some_and(|established| established.waits_for_answer());
-        let silent: Vec<_> = self.sessions.iter().filter(silent).map(|session| session.id).collect();
+        let established = || self.sessions.iter().filter_map(|session| Some((session.id, session.established()?)));
+        let Some(asked) = established().filter_map(|(_, established)| established.waits_since()).min() else { return };
+        // Whatever stood when the question was asked goes: another old ISAKMP SA would only be silent again, for a whole ladder.
+        let silent: Vec<_> = established().filter(|(_, established)| established.since < asked).map(|(id, _)| id).collect();
         if silent.is_empty() {
             return;
         }

@@ -187,6 +187,7 @@ impl Endpoint {
                 Timer::IsakmpRekey(id, session) => self.with(id, |connection, shared| connection.isakmp_rekey_due(shared, now, session)),
                 Timer::IsakmpExpire(id, session) => self.with(id, |connection, shared| connection.isakmp_ended(shared, now, session)),
                 Timer::ChildRekey(id, pair) => self.with(id, |connection, shared| connection.child_rekey_due(shared, now, pair)),
+                Timer::ChildSwitch(id, pair) => self.with(id, |connection, shared| connection.ready(shared, now, pair)),
                 Timer::ChildRetire(id, pair) => {
                     self.with(id, |connection, shared| connection.child_ended(shared, now, pair, DeleteReason::Replaced));
                 }
@@ -214,6 +215,11 @@ impl Endpoint {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.shared.timers.next()
+    }
+
+    /// How many ISAKMP SAs a connection has, unfinished and retiring ones included: a bounded number.
+    pub fn isakmp_sas(&self, id: ConnectionId) -> usize {
+        self.connections.get(&id).map_or(0, |connection| connection.sessions.len())
     }
 
     /// How many datagrams were dropped for this reason since the endpoint was made.
@@ -250,3 +256,6 @@ fn foreign(
     }
     Err(NotNow::Unsupported.into())
 }
+
+#[cfg(test)]
+mod hostile_peer;

@@ -132,6 +132,7 @@ impl Connection {
                 for id in gone {
                     if let Some(pair) = self.remove_pair(shared, id, DeleteReason::PeerDeleted) {
                         self.lived(shared, now, pair.child, pair.installed);
+                        self.fell_back(&pair);
                     }
                 }
             }
@@ -145,6 +146,7 @@ impl Connection {
                     self.drop_session(shared, id, DeleteReason::PeerDeleted);
                     if let Some(since) = since {
                         self.session_lived(shared, now, since);
+                        self.doubt_older_sessions(shared, now, id);
                     }
                 }
             }

@@ -126,7 +126,7 @@ impl Connection {
         match answer {
             Ok((new, message3)) => {
                 let pair = self.install(shared, now, new, Role::Initiator, started, path);
-                self.ready(shared, now, pair);
+                self.agreed(shared, now, pair);
                 shared.send(path, &message3);
                 self.put_quick_mode(id, message_id, QuickMode::InitiatorDone(Answered::new(now, received.message, message3)));
                 shared.timers.set(Timer::QuickMode(self.id, id, message_id), now + REMEMBERED);
@@ -241,6 +241,18 @@ impl Connection {
             }
         }
         self.reconcile(shared, now);
+    }
+
+    /// The peer deleted an ISAKMP SA. It may long have lost the older ones (a restart that it did not tell), so what is needed does not wait for them.
+    pub(crate) fn doubt_older_sessions(&mut self, shared: &mut Shared, now: Instant, gone: SessionId) {
+        let mut doubted = false;
+        for established in self.sessions.iter_mut().filter(|session| session.id < gone).filter_map(Session::established_mut) {
+            established.doubtful = true;
+            doubted = true;
+        }
+        if doubted && (self.kept || self.needs.iter().any(|need| need.wanted.is_some())) {
+            self.look_for_another_session(shared, now);
+        }
     }
 
     /// An ISAKMP SA that does not answer may be one that the peer has lost: quick modes move to another one, which is made if there is none.

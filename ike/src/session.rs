@@ -198,9 +198,10 @@ impl Established {
         }
     }
 
-    /// Whether a quick mode of ours waits for its message 2.
-    pub(crate) fn waits_for_answer(&self) -> bool {
-        self.quick.values().any(|quick| matches!(quick, QuickMode::Initiator { .. }))
+    /// When the oldest quick mode of ours that still waits for its message 2 began.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        let waits = |quick: &QuickMode| if let QuickMode::Initiator { started, .. } = quick { Some(*started) } else { None };
+        self.quick.values().filter_map(waits).min()
     }
 
     /// Quick modes that are not finished.

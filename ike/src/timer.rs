@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     IsakmpExpire(ConnectionId, SessionId),
     /// The IPsec SA pair's soft lifetime: replace it.
     ChildRekey(ConnectionId, ChildSaId),
+    /// The peer has had time to install the IPsec SA pair that we made: send on it.
+    ChildSwitch(ConnectionId, ChildSaId),
     /// A replaced IPsec SA pair has received long enough: send its DELETE.
     ChildRetire(ConnectionId, ChildSaId),
     /// The IPsec SA pair's hard lifetime.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # lib.sh uses what is unused here
 # The kernel peer takes the cloud's place in the scenario's network: a virtual machine whose ESP is the Linux kernel's, raw (protocol 50). Sourced
 # after lib.sh by the scenarios that want it.
 #
@@ -19,7 +19,7 @@ kernel_peer_build() {
     IMAGE=$REPO/target/kernel-peer/${recipe:0:16}
     [[ ! -e $IMAGE/initrd ]] || return 0
     mkdir -p "${IMAGE%/*}"
-    rm -rf -- "${IMAGE%/*}"/*
+    rm -rf -- "$REPO"/target/kernel-peer/*
     "$SCRIPTS/kernel-peer/build" "$IMAGE.$$"
     mv -T "$IMAGE.$$" "$IMAGE"
 }

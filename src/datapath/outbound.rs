@@ -229,7 +229,7 @@ impl Outbound {
         }
         let place = scratch.place(arena, icmp::ERROR_MAX);
         let (before, room) = arena.split_at_mut(place.start);
-        let len = icmp::too_big(&before[packet.range()], header, mtu, self.tables.icmp_source, room)?;
+        let len = icmp::too_big(&before[packet.range()], header, mtu, room)?;
         Some(Packet { len, ..place })
     }
 

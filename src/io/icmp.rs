@@ -8,8 +8,8 @@ use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::sockets::LocalEnd;
 use crate::ip;
+use crate::machine::LocalEnd;
 
 /// Length of the ICMP header of an echo: type, code, checksum, identifier, sequence number (RFC 792).
 const HEADER: usize = 8;

@@ -130,7 +130,9 @@ impl Messages {
         // SAFETY: as in `receive`; the kernel only reads.
         let n = unsafe { libc::sendmmsg(fd.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
         let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-        Ok(self.headers.iter().take(n).map(|header| header.msg_hdr.msg_iovlen).sum())
+        #[allow(clippy::unnecessary_cast, reason = "musl counts in an int")]
+        let datagrams = self.headers.iter().take(n).map(|header| header.msg_hdr.msg_iovlen as usize).sum();
+        Ok(datagrams)
     }
 }
 

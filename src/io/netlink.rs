@@ -172,8 +172,7 @@ impl Netlink {
     /// machine (a route of our protocol leads to another device than `tun`), what cannot be told from its routes and rules stays.
     pub async fn clean_up(&self, tun: u32, keep: &[IpNet]) -> Result<(), NetlinkError> {
         let routes = self.our_routes().await?;
-        let towards_tun = |r: &RouteMessage| table(r) == u32::from(RouteHeader::RT_TABLE_MAIN) && r.header.kind == RouteType::Unicast;
-        if routes.iter().any(|r| towards_tun(r) && output(r) != Some(tun)) {
+        if routes.iter().any(|r| is_towards_tun(r) && output(r) != Some(tun)) {
             tracing::info!("another tandem runs on this machine: what an earlier run may have left is not removed");
             return Ok(());
         }
@@ -185,6 +184,11 @@ impl Netlink {
             }
         }
         Ok(())
+    }
+
+    /// The TUN device of a tandem that runs on this machine: its routes go with it, so one that is there is in use.
+    pub async fn tunnel_in_use(&self) -> Result<Option<String>, NetlinkError> {
+        Ok(self.our_routes().await?.iter().find(|r| is_towards_tun(r)).and_then(output).map(device))
     }
 
     /// `tandem down --all`: removes every route and rule of ours, the `unreachable` ones too. Returns how many routes it were.
@@ -335,8 +339,19 @@ fn table(route: &RouteMessage) -> u32 {
     long.unwrap_or(u32::from(route.header.table))
 }
 
+/// Whether a route of ours leads into a tunnel.
+fn is_towards_tun(route: &RouteMessage) -> bool {
+    table(route) == u32::from(RouteHeader::RT_TABLE_MAIN) && route.header.kind == RouteType::Unicast
+}
+
 fn output(route: &RouteMessage) -> Option<u32> {
     route.attributes.iter().find_map(|a| if let RouteAttribute::Oif(i) = a { Some(*i) } else { None })
+}
+
+/// A device's name, or its index if it is gone.
+fn device(index: u32) -> String {
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0)).ok();
+    socket.and_then(|s| rustix::net::netdevice::index_to_name(&s, index).ok()).unwrap_or_else(|| index.to_string())
 }
 
 fn describe(route: &RouteMessage) -> String {
@@ -345,12 +360,7 @@ fn describe(route: &RouteMessage) -> String {
         match attribute {
             RouteAttribute::Gateway(RouteAddress::Inet(a)) => text += &format!(" via {a}"),
             RouteAttribute::Gateway(RouteAddress::Inet6(a)) => text += &format!(" via {a}"),
-            RouteAttribute::Oif(index) => {
-                let name = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))
-                    .ok()
-                    .and_then(|s| rustix::net::netdevice::index_to_name(&s, *index).ok());
-                text += &format!(" dev {}", name.unwrap_or_else(|| index.to_string()));
-            }
+            RouteAttribute::Oif(index) => text += &format!(" dev {}", device(*index)),
             _ => {}
         }
     }

@@ -107,6 +107,16 @@ impl FailClosed {
         transact(&name, self.messages(&name))
     }
 
+    /// One table for both: what either protects is protected, what either lets pass may pass. For the time in which one takes the other's place.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        self.destinations.extend(other.destinations);
+        self.exempt.extend(other.exempt);
+        self.peers.extend(other.peers);
+        self.probes.extend(other.probes);
+        self
+    }
+
     fn messages(&self, name: &str) -> Vec<NfTablesMessage> {
         // Deleting what may not be there fails, so it is made first; the kernel sees only the outcome.
         let mut messages = vec![table(name), delete(name), table(name)];
@@ -529,6 +539,19 @@ mod tests {
         assert_eq!(v4(&["172.16.9.0/24"], &["172.16.0.0/16"]), ["172.16.9.0-172.16.9.255"], "a wider subnet takes nothing away");
         assert_eq!(v4(&["172.16.0.0/16"], &["172.16.0.0/16"]), ["172.16.0.0-172.16.255.255"], "of equals the protected one counts");
         assert_eq!(v4(&["172.16.0.0/16", "172.16.9.7/32"], &["172.16.9.0/24"]).len(), 3);
+    }
+
+    #[test]
+    fn while_one_configuration_takes_the_place_of_another_the_destinations_of_both_are_protected() {
+        let of = |destination: &str, peer: [u8; 4]| FailClosed {
+            tun: "t0".to_owned(),
+            destinations: nets(&[destination]),
+            peers: vec![([198, 51, 100, 20].into(), peer.into())],
+            ..FailClosed::default()
+        };
+        let both = of("172.16.0.0/16", [203, 0, 113, 21]).beside(of("10.0.0.0/8", [203, 0, 113, 22]));
+        assert_eq!(protected(&both.destinations, &both.exempt, Family::V4).len(), 2);
+        assert_eq!(both.peers.len(), 2, "and the negotiations of both go on");
     }
 
     #[test]

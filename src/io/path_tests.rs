@@ -16,11 +16,12 @@ use tokio::time::timeout;
 
 use super::clock;
 use super::namespace::{Namespace, shell};
-use super::sockets::{LocalEnd, Sockets};
+use super::sockets::Sockets;
 use super::tun::Tun;
 use super::worker::{Notices, PacketThreads, WorkerError};
 use crate::handoff;
 use crate::icmp::echo_packet;
+use crate::machine::LocalEnd;
 use crate::policy::{Action, Policy, Rule};
 use crate::sadb::{
     ConnectionEntry, EchoEntry, Handover, InboundEntry, Inject, Notice, OutboundEntry, OuterPath, RouteEntry, SaFacts, Tables,
@@ -87,7 +88,7 @@ fn tables(first: bool, path: OuterPath) -> Tables {
     let (to_us, to_peer) = if first { (1, 2) } else { (2, 1) };
     let (spi_in, spi_out) = (0x1000 + u32::from(to_us), 0x1000 + u32::from(to_peer));
     let keys = ChildKeys { spi_in, spi_out, keymat_in: key(to_us), keymat_out: key(to_peer) };
-    let (outbound, inbound) = handoff::sa_pair(suite, keys, 1024, &mut StdRng::seed_from_u64(1)).unwrap();
+    let (outbound, inbound) = handoff::sa_pair(suite, &keys, 1024, &mut StdRng::seed_from_u64(1)).unwrap();
     let facts = Arc::new(SaFacts {
         id: ChildSaId(1),
         connection: 0,
@@ -108,7 +109,6 @@ fn tables(first: bool, path: OuterPath) -> Tables {
         routes: vec![RouteEntry { destination: selectors.remote.net, connection: 0 }],
         inbound: vec![Arc::new(InboundEntry { facts, sa: Handover::new(inbound), child: 0, in_udp })],
         echoes: vec![ECHO],
-        icmp_source: None,
     }
 }
 

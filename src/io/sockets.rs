@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::machine::LocalEnd;
 use crate::sadb::{Notice, OuterPath};
 
 /// Port of IKE (RFC 2408 section 2.5.1).
@@ -75,15 +76,6 @@ pub enum SocketError {
         /// What the kernel said.
         source: io::Error,
     },
-}
-
-/// An address of ours that sockets are opened for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalEnd {
-    /// The address. It may be absent now and come later.
-    pub address: IpAddr,
-    /// The interface that its packets must use; it must exist.
-    pub interface: Option<String>,
 }
 
 /// The three sockets of one local address.

@@ -9,13 +9,14 @@ use tandem_ike::Transmit;
 use tokio::time::timeout;
 
 use super::icmp::EchoSocket;
-use super::machine::{Change, Watcher};
+use super::machine::Watcher;
 use super::namespace::{Namespace, shell};
 use super::netlink::{Netlink, NetlinkError, TunnelRoute, Underlay, underlay_table};
 use super::nft::{self, FailClosed};
-use super::sockets::{LocalEnd, SocketError, Sockets, path_mtu};
+use super::sockets::{SocketError, Sockets, path_mtu};
 use super::tun::{Read, Tun, TunError};
 use crate::ip::checksum;
+use crate::machine::{Change, LocalEnd};
 use crate::sadb::Notice;
 
 const SOON: Duration = Duration::from_secs(2);

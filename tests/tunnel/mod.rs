@@ -207,7 +207,7 @@ pub(crate) fn keymat(id: u32, to: u32) -> Vec<u8> {
 fn install(gateway: &mut Gateway, link: Link, selectors: TrafficSelectors, peer: IpAddr, keys: ChildKeys) {
     let (spi_in, spi_out) = (keys.spi_in, keys.spi_out);
     let suite = handoff::suite(TRANSFORM).unwrap();
-    let (outbound, inbound) = handoff::sa_pair(suite, keys, 1024, &mut StdRng::seed_from_u64(u64::from(spi_in))).unwrap();
+    let (outbound, inbound) = handoff::sa_pair(suite, &keys, 1024, &mut StdRng::seed_from_u64(u64::from(spi_in))).unwrap();
     let facts = Arc::new(SaFacts {
         id: ChildSaId(u64::from(link.id)),
         connection: link.connection,

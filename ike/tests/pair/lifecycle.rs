@@ -101,6 +101,26 @@ fn rekey_replaces_phase_1_then_phase_2_make_before_break() {
 }
 
 #[test]
+fn initiator_of_a_rekey_sends_on_the_old_pair_until_the_peer_surely_has_the_new_one() {
+    for peer_sends in [false, true] {
+        let mut pair = Pair::default_up();
+        pair.run(secs(20));
+        let old = pair.sides[A].outbound(0).unwrap().spi_out;
+        pair.act(A, |endpoint, now| endpoint.rekey(now, CONN));
+        pair.run_until(secs(5), |pair| pair.sides[A].pairs.len() == 2).unwrap();
+        assert_eq!(pair.sides[A].outbound(0).unwrap().spi_out, old, "{}", pair.story());
+        if peer_sends {
+            pair.run_until(secs(5), |pair| pair.sides[B].outbound(0).unwrap().spi_in != old).unwrap();
+            assert!(pair.esp(B, 0));
+        } else {
+            pair.run(millis(250));
+        }
+        assert_ne!(pair.sides[A].outbound(0).unwrap().spi_out, old, "{}", pair.story());
+        pair.assert_up();
+    }
+}
+
+#[test]
 fn pair_with_used_up_sequence_numbers_is_replaced() {
     let mut pair = Pair::default_up();
     pair.run(secs(20));

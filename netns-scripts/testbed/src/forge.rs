@@ -114,9 +114,9 @@ impl KnownSa {
         let [_, source, destination, spi, cipher, cipher_key, integrity, integrity_key, ..] = fields[..] else {
             bail!("expected 8 fields: {} are there", fields.len());
         };
-        let cipher_key = hex(cipher_key)?;
+        let cipher_key = craft::hex(cipher_key)?;
         let suite = suite(cipher, integrity, cipher_key.len())?;
-        let keymat = [cipher_key, hex(integrity_key)?].concat();
+        let keymat = [cipher_key, craft::hex(integrity_key)?].concat();
         ensure!(keymat.len() == suite.keymat_len(), "keys of {} bytes where {} are needed", keymat.len(), suite.keymat_len());
         let spi = u32::from_str_radix(spi.trim_start_matches("0x"), 16).context("SPI")?;
         Ok(Some(Self { source: source.parse()?, destination: destination.parse()?, spi, suite, keymat }))
@@ -141,11 +141,4 @@ fn suite(cipher: &str, integrity: &str, key_len: usize) -> anyhow::Result<Suite>
         _ => bail!("integrity {integrity:?}"),
     };
     Ok(Suite::new(cipher, Some(integrity))?)
-}
-
-/// Hexadecimal with or without 0x.
-fn hex(text: &str) -> anyhow::Result<Vec<u8>> {
-    let digits = text.trim_start_matches("0x");
-    ensure!(digits.len().is_multiple_of(2) && digits.is_ascii(), "odd number of hexadecimal digits");
-    (0..digits.len()).step_by(2).map(|at| Ok(u8::from_str_radix(digits.get(at..at + 2).unwrap_or(""), 16)?)).collect()
 }

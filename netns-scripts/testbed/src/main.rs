@@ -5,6 +5,7 @@ mod craft;
 mod forge;
 mod netns;
 mod replay;
+mod spray;
 mod stream;
 
 use clap::Parser;
@@ -20,6 +21,8 @@ enum Command {
     Spoof(forge::SpoofArgs),
     /// Seals a datagram with any addresses into an SA whose keys are known, and sends it.
     Forge(forge::ForgeArgs),
+    /// Sends payloads from a file to the ports of IKE and as ESP, from any address.
+    Spray(spray::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -28,5 +31,6 @@ fn main() -> anyhow::Result<()> {
         Command::Replay(args) => replay::run(&args),
         Command::Spoof(args) => forge::spoof(&args),
         Command::Forge(args) => forge::forge(&args),
+        Command::Spray(args) => spray::run(&args),
     }
 }

@@ -53,6 +53,8 @@ struct Play {
     injected: usize,
     /// Orders of the owners.
     orders: usize,
+    /// An end that never begins was closed. If its DELETE is lost, nothing but its owner or the other one can tell that the SAs are gone.
+    closed_passive: bool,
 }
 
 impl Play {
@@ -81,7 +83,7 @@ impl Play {
         pair.connect(A);
         let undisturbed = usize::from(undisturbed % 12);
         pair.run_until(secs(2), |pair| pair.log.len() >= undisturbed);
-        Ok(Self { pair, configs: [a, b], plans, injected: 0, orders: 0 })
+        Ok(Self { pair, configs: [a, b], plans, injected: 0, orders: 0, closed_passive: false })
     }
 
     fn step(&mut self, script: &mut Unstructured<'_>) -> Result<()> {
@@ -174,7 +176,10 @@ impl Play {
         self.orders += 1;
         match script.arbitrary::<u8>()? % 8 {
             0 => self.pair.connect(side),
-            1 => self.pair.act(side, |endpoint, now| endpoint.close(now, CONN)),
+            1 => {
+                self.closed_passive |= self.configs[side].start == Start::Passive;
+                self.pair.act(side, |endpoint, now| endpoint.close(now, CONN));
+            }
             2 => self.pair.act(side, |endpoint, now| endpoint.rekey(now, CONN)),
             3 => self.pair.act(side, |endpoint, now| endpoint.renew(now, CONN, Some(secs(1)))),
             4 => self.pair.act(side, |endpoint, now| endpoint.acquire(now, CONN, 0)),
@@ -205,6 +210,9 @@ impl Play {
         self.pair.connect(A);
         if self.configs[B].start == Start::Always {
             self.pair.connect(B);
+        }
+        if self.closed_passive {
+            self.pair.act(A, |endpoint, now| endpoint.renew(now, CONN, Some(secs(1))));
         }
         // What was held back still arrives.
         self.pair.run(secs(1));
