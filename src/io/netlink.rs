@@ -114,20 +114,18 @@ impl Netlink {
             Err(e) if is(&e, libc::EEXIST) => {}
             result => return result.map_err(|e| NetlinkError::new(what(), e)),
         }
-        let (ours, foreign): (Vec<_>, Vec<_>) = self
-            .routes(&of_family(route.destination.addr()))
-            .await?
-            .into_iter()
-            .filter(|r| table(r) == u32::from(RouteHeader::RT_TABLE_MAIN) && destination(r) == Some(route.destination))
-            .filter(|r| metric(r) == tunnel_metric(route.destination))
-            .partition(is_ours);
-        if let Some(owner) = foreign.first() {
+        let present = self.routes(&of_family(route.destination.addr())).await?;
+        let foreign = present.iter().find(|r| {
+            table(r) == u32::from(RouteHeader::RT_TABLE_MAIN)
+                && destination(r) == Some(route.destination)
+                && metric(r) == tunnel_metric(route.destination)
+                && !is_ours(r)
+        });
+        if let Some(owner) = foreign {
             return Err(NetlinkError::Taken { destination: route.destination, owner: describe(owner) });
         }
-        for old in ours {
-            self.delete(old).await?;
-        }
-        self.handle.route().add(message).execute().await.map_err(|e| NetlinkError::new(what(), e))
+        // In one step: a packet that found no route in between would be refused as unreachable.
+        self.handle.route().add(message).replace().execute().await.map_err(|e| NetlinkError::new(what(), e))
     }
 
     /// Removes our route to this prefix; none is no error.
