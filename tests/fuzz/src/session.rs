@@ -211,11 +211,11 @@ impl Play {
         if self.configs[B].start == Start::Always {
             self.pair.connect(B);
         }
+        // What was held back still arrives, and may complete what the other end has closed since.
+        self.pair.run(secs(1));
         if self.closed_passive {
             self.pair.act(A, |endpoint, now| endpoint.renew(now, CONN, Some(secs(1))));
         }
-        // What was held back still arrives.
-        self.pair.run(secs(1));
         let up = self.pair.run_until(HEALS_WITHIN, Pair::is_up);
         assert!(up.is_some(), "the tunnel comes up again: {}", self.pair.story());
         assert!(self.pair.flows(), "traffic flows: {}", self.pair.story());
