@@ -122,17 +122,26 @@ pub struct Command {
     /// What is asked.
     pub request: Request,
     /// Where the answer goes: the events kept so far come all at once; none at all for [`Request::Up`] means that it has to be awaited.
-    pub reply: oneshot::Sender<Vec<Response>>,
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// The control path's answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// What is known now.
+    pub responses: Vec<Response>,
+    /// The events from this answer on: what a follower gets next, and by which an outcome is awaited.
+    pub events: broadcast::Receiver<TimedEvent>,
 }
 
 /// Answers clients until the process ends. Each has a task of its own; what they ask goes through `commands`.
-pub async fn serve(listener: UnixListener, commands: mpsc::Sender<Command>, events: broadcast::Sender<TimedEvent>) {
+pub async fn serve(listener: UnixListener, commands: mpsc::Sender<Command>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (commands, events) = (commands.clone(), events.subscribe());
+                let commands = commands.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = serve_client(stream, commands, events).await {
+                    if let Err(error) = serve_client(stream, commands).await {
                         tracing::debug!(%error, "control client");
                     }
                 });
@@ -145,7 +154,7 @@ pub async fn serve(listener: UnixListener, commands: mpsc::Sender<Command>, even
     }
 }
 
-async fn serve_client(stream: UnixStream, commands: mpsc::Sender<Command>, mut events: broadcast::Receiver<TimedEvent>) -> io::Result<()> {
+async fn serve_client(stream: UnixStream, commands: mpsc::Sender<Command>) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
@@ -166,9 +175,15 @@ async fn serve_client(stream: UnixStream, commands: mpsc::Sender<Command>, mut e
     if commands.send(Command { request, reply }).await.is_err() {
         return Ok(());
     }
-    let responses = answer.await.unwrap_or_default();
+    // Without an answer the gateway has ended.
+    let Ok(Answer { responses, mut events }) = answer.await else { return Ok(()) };
     if let (Some(connection), true) = (awaited, responses.is_empty()) {
-        return send(&mut writer, &outcome(&connection, events).await).await;
+        let outcome = tokio::time::timeout(UP_PATIENCE, outcome(&connection, &mut events)).await.unwrap_or_else(|_| {
+            let seconds = UP_PATIENCE.as_secs();
+            let message = format!("{connection} is not up after {seconds} s; it is still being tried, see `tandem events`");
+            Response::Refused { message }
+        });
+        return send(&mut writer, &outcome).await;
     }
     for response in responses {
         send(&mut writer, &response).await?;
@@ -187,23 +202,16 @@ async fn serve_client(stream: UnixStream, commands: mpsc::Sender<Command>, mut e
 }
 
 /// How an attempt to bring a connection up ends.
-async fn outcome(connection: &str, mut events: broadcast::Receiver<TimedEvent>) -> Response {
-    let deadline = tokio::time::Instant::now() + UP_PATIENCE;
+async fn outcome(connection: &str, events: &mut broadcast::Receiver<TimedEvent>) -> Response {
     loop {
-        match tokio::time::timeout_at(deadline, events.recv()).await {
-            Ok(Ok(event)) if event.connection.as_deref() == Some(connection) => match event.kind.as_str() {
+        match events.recv().await {
+            Ok(event) if event.connection.as_deref() == Some(connection) => match event.kind.as_str() {
                 "ipsec_established" | "rekeyed" => return Response::Done,
                 "negotiation_failed" => return Response::Refused { message: event.to_string() },
                 _ => {}
             },
-            Ok(Ok(_) | Err(broadcast::error::RecvError::Lagged(_))) => {}
-            Ok(Err(broadcast::error::RecvError::Closed)) => return Response::Refused { message: "the gateway ends".to_owned() },
-            Err(_) => {
-                let seconds = UP_PATIENCE.as_secs();
-                return Response::Refused {
-                    message: format!("{connection} is not up after {seconds} s; it is still being tried, see `tandem events`"),
-                };
-            }
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return Response::Refused { message: "the gateway ends".to_owned() },
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Connection, Via};
-use crate::control::{self, Command, Request, Response, TimedEvent};
+use crate::control::{self, Answer, Command, Request, Response, TimedEvent};
 use crate::events::{Event, Kind};
 use crate::gateway::{Gateway, Input, Output};
 use crate::io::icmp::EchoSocket;
@@ -166,7 +166,7 @@ impl Running {
         let (command_sink, commands) = mpsc::channel(QUEUE);
         let (followers, _) = broadcast::channel(QUEUE);
         let listener = tokio::net::UnixListener::from_std(control.listener()?)?;
-        tokio::spawn(control::serve(listener, command_sink, followers.clone()));
+        tokio::spawn(control::serve(listener, command_sink));
 
         let keylog = options.keylog.as_deref().map(KeyLog::open).transpose().map_err(RunError::KeyLog)?;
         let (history, log) = (VecDeque::with_capacity(HISTORY), Log::default());
@@ -316,6 +316,8 @@ impl Running {
     async fn obey(&mut self, command: Command) {
         let now = clock::now();
         let Command { request, reply } = command;
+        // Before anything is done: a follower misses nothing and gets nothing twice.
+        let events = self.followers.subscribe();
         let responses = match request {
             Request::Status => vec![Response::Status { status: Box::new(self.gateway.status(now)) }],
             Request::Events { .. } => self.history.iter().cloned().map(Response::Event).collect(),
@@ -347,7 +349,7 @@ impl Running {
             }],
         };
         // The client may have gone.
-        let _ = reply.send(responses);
+        let _ = reply.send(Answer { responses, events });
     }
 
     fn command(&mut self, name: &str, input: impl FnOnce(usize) -> Input) -> Response {
