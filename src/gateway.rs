@@ -10,17 +10,20 @@
 //! **The rule of use.** After every [`Gateway::handle`] or [`Gateway::handle_timeout`] take [`Gateway::poll_output`] until `None`, in order: new tables
 //! come before the datagrams that let the peer use a new SA. Then ask [`Gateway::poll_timeout`] once.
 
+mod negotiated;
+mod paths;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _, SeedableRng};
-use tandem_ike::{ConnectionId, DeleteReason, Encapsulation, Endpoint, Event as IkeEvent, NatTraversal, Role, Start, Transmit};
+use tandem_ike::{ConnectionId, Endpoint, NatTraversal, Start, Transmit};
 
 use crate::config::{Config, Via};
-use crate::connection::{Connection, SaPair};
+use crate::connection::Connection;
 use crate::events::{Event, Kind};
 use crate::handoff;
 use crate::icmp;
@@ -29,11 +32,9 @@ use crate::machine::Machine;
 use crate::routing::{self, Decision};
 use crate::sadb::{EchoEntry, Inject, Notice, OuterPath, Tables};
 use crate::stats::Drops;
-use crate::status::{ErrorStatus, RouteStatus, Status, TrackStatus, seconds};
+use crate::status::{RouteStatus, Status, TrackStatus, seconds};
 use crate::tracker::{Track, TrackState};
 
-/// How long an old ISAKMP SA may take to answer the quick mode that proves a path again; then a new main mode begins.
-const PROOF_PATIENCE: Duration = Duration::from_secs(1);
 /// MTU of a path whose link is not known, in bytes: Ethernet's.
 const DEFAULT_PATH_MTU: u32 = 1500;
 
@@ -455,87 +456,6 @@ impl Gateway {
         }
     }
 
-    /// Compares a connection's path with what it was, and reacts to a change at once, without waiting for a probe.
-    fn look_at_path(&mut self, now: Instant, index: usize) {
-        let connection = &self.connections[index];
-        let can_leave = self.machine.is_ready(&connection.end);
-        let probe_says_no = self.config.routes.iter().filter(|r| r.connection == index).filter_map(|r| r.track).any(|t| {
-            self.tracks.get(t).is_some_and(|p| matches!(p.track.config().via, Via::Outside(_)) && p.track.state() == TrackState::Negative)
-        });
-        if can_leave && !connection.can_leave {
-            if connection.wanted && connection.pairs.is_empty() {
-                self.ike.connect(now, id(index));
-            }
-            // A track that judges this path need not wait for its next turn.
-            let negative = |p: &&mut Probed| p.track.config().via == Via::Outside(index) && p.track.state() == TrackState::Negative;
-            for probed in self.tracks.iter_mut().filter(negative) {
-                probed.track.start(now);
-            }
-        }
-        self.connections[index].can_leave = can_leave;
-        let connection = &self.connections[index];
-        let path_up = can_leave && !probe_says_no;
-        let was_up = connection.path_up;
-        if path_up == was_up {
-            return;
-        }
-        self.connections[index].path_up = path_up;
-        let (name, end) = (self.connections[index].name().to_owned(), self.connections[index].end.clone());
-        let (local, by) = (end.address, end.interface.map_or_else(String::new, |interface| format!(" on {interface}")));
-        if !path_up {
-            let why = self.note_obstacle(index).unwrap_or_else(|| "its track is negative".to_owned());
-            self.emit(Event::new(Kind::PathDown, format!("path from {local}{by} is down: {why}")).of(&name));
-            self.connections[index].doubt();
-            return;
-        }
-        self.connections[index].path_mtu = None;
-        self.emit(Event::new(Kind::PathUp, format!("path from {local}{by} is up")).of(&name));
-        self.prove_again(now, index);
-    }
-
-    /// If packets cannot leave at all, that is the connection's error: no negotiation will find a better one.
-    fn note_obstacle(&mut self, index: usize) -> Option<String> {
-        let connection = &mut self.connections[index];
-        let message = self.machine.obstacle(&connection.end)?;
-        let advice = "bring the interface up or give it the address; the connection follows by itself, or correct `interface` and `local`"
-            .to_owned();
-        connection.last_error = Some(ErrorStatus { code: "PathDown".to_owned(), message: message.clone(), advice });
-        Some(message)
-    }
-
-    /// New quick modes at once, if there is something in doubt to prove.
-    fn prove_again(&mut self, now: Instant, index: usize) {
-        let connection = &mut self.connections[index];
-        if !connection.path_up || connection.is_proven() {
-            return;
-        }
-        if !connection.pairs.is_empty() {
-            connection.doubt();
-            self.ike.renew(now, id(index), Some(PROOF_PATIENCE));
-        } else if connection.wanted {
-            self.ike.connect(now, id(index));
-        }
-    }
-
-    /// An authentic packet came from another address or port than we send to: a NAT has changed its mind.
-    fn follow(&mut self, now: Instant, spi_in: u32, from: SocketAddr) {
-        let path = self.connections.iter().flat_map(|c| &c.pairs).find(|p| p.facts().spi_in == spi_in).map(|p| p.outbound.path);
-        if let Some(OuterPath::Udp { local, remote }) = path
-            && remote != from
-        {
-            self.ike.esp_moved(now, spi_in, local, from);
-        }
-    }
-
-    /// An authentic packet on a pair in doubt: the peer holds it.
-    fn prove(&mut self, spi_in: u32) {
-        for connection in self.connections.iter_mut().filter(|c| c.path_up) {
-            if let Some(pair) = connection.pairs.iter_mut().find(|p| p.facts().spi_in == spi_in) {
-                pair.proven = true;
-            }
-        }
-    }
-
     fn next_echo_id(&mut self) -> u16 {
         self.last_echo_id = self.last_echo_id.wrapping_add(1);
         self.last_echo_id
@@ -612,21 +532,6 @@ impl Gateway {
         }
     }
 
-    /// A path has another MTU than its SAs were made for.
-    fn resize(&mut self, path: OuterPath, mtu: u32) {
-        for connection in &mut self.connections {
-            for pair in connection.pairs.iter_mut().filter(|p| p.outbound.path == path) {
-                let Ok(suite) = handoff::suite(pair.transform) else { continue };
-                let max_inner = handoff::max_inner(suite, path, mtu as usize);
-                if max_inner != pair.outbound.max_inner {
-                    pair.outbound = Arc::new(pair.outbound.resized(max_inner));
-                    connection.path_mtu = Some(mtu);
-                    self.stale = true;
-                }
-            }
-        }
-    }
-
     fn tables(&self) -> Tables {
         let health = self.connections.iter().filter_map(|c| c.health.as_ref().map(|(_, id)| *id));
         let tunnel_tracks = self.tracks.iter().filter(|p| matches!(p.track.config().via, Via::Tunnel(_))).map(|p| p.echo_id);
@@ -641,123 +546,6 @@ impl Gateway {
     fn path_mtu(&self, connection: &Connection) -> u32 {
         let link = self.machine.link_of(&connection.end).map_or(DEFAULT_PATH_MTU, |link| link.mtu);
         connection.path_mtu.map_or(link, |mtu| mtu.min(link))
-    }
-
-    fn handle_ike_event(&mut self, now: Instant, event: IkeEvent) {
-        match event {
-            IkeEvent::Negotiating { connection, role } => {
-                let who = if role == Role::Initiator { "we" } else { "the peer" };
-                self.tell(connection, Kind::Negotiating, format!("{who} began to negotiate"));
-            }
-            IkeEvent::IkeEstablished { connection, info } => {
-                let Some(c) = self.connections.get_mut(index(connection)) else { return };
-                let message = format!("ISAKMP SA established: {}, {:?}", info.proposal, info.role);
-                c.ike_sa = Some((info, true));
-                c.quick_mode_failed = false;
-                self.tell(connection, Kind::IkeEstablished, message);
-            }
-            IkeEvent::IkeKey { key, .. } => self.outputs.push_back(Output::Keys(Keys::ike(key.initiator_cookie, &key.key))),
-            IkeEvent::IkeClosed { connection, reason } => {
-                if let Some((_, stands)) = self.connections.get_mut(index(connection)).and_then(|c| c.ike_sa.as_mut()) {
-                    *stands = false;
-                }
-                self.tell(connection, Kind::IkeClosed, format!("ISAKMP SA is gone: {}", reason_text(reason)));
-            }
-            IkeEvent::ChildInstalled { .. } => self.install(event),
-            IkeEvent::ChildReady { connection, id, .. } => self.make_ready(connection, id),
-            IkeEvent::ChildDeleted { connection, id, reason, .. } => {
-                let Some(c) = self.connections.get_mut(index(connection)) else { return };
-                let Some(at) = c.pairs.iter().position(|p| p.facts().id == id) else { return };
-                let pair = c.pairs.remove(at);
-                self.stale = true;
-                if reason != DeleteReason::Replaced {
-                    let message = format!(
-                        "IPsec SA pair in {:08x} out {:08x} is gone: {}",
-                        pair.facts().spi_in,
-                        pair.facts().spi_out,
-                        reason_text(reason)
-                    );
-                    self.tell(connection, Kind::IpsecClosed, message);
-                }
-            }
-            IkeEvent::PeerMoved { connection, encapsulation } => {
-                let Some(c) = self.connections.get_mut(index(connection)) else { return };
-                let path = handoff::outer_path(encapsulation, c.config.ike.local, c.config.ike.remote);
-                for pair in c.pairs.iter_mut().filter(|p| p.inbound.in_udp) {
-                    pair.outbound = Arc::new(pair.outbound.moved(path));
-                }
-                self.stale = true;
-                if let Encapsulation::Udp { remote, .. } = encapsulation {
-                    self.tell(connection, Kind::PeerMoved, format!("the peer sends from {remote} now"));
-                }
-            }
-            IkeEvent::PeerDead { connection } => {
-                if let Some(c) = self.connections.get_mut(index(connection)) {
-                    c.doubt();
-                }
-                self.tell(connection, Kind::PeerDead, "the peer does not answer (DPD)".to_owned());
-            }
-            IkeEvent::Failed { connection, remote, failure, retry_at } => {
-                let mut message = format!("negotiation with {remote} failed: {}", failure.message);
-                if let Some(at) = retry_at {
-                    message += &format!("; next attempt in {:.1} s", at.saturating_duration_since(now).as_secs_f64());
-                }
-                let mut event = Event::new(Kind::NegotiationFailed, message).because(failure.code, &failure.advice);
-                if let Some(c) = connection.and_then(|c| self.connections.get_mut(index(c))) {
-                    event = event.of(c.name());
-                    c.quick_mode_failed |= c.ike_sa.as_ref().is_some_and(|(_, stands)| *stands);
-                    c.last_error =
-                        Some(ErrorStatus { code: format!("{:?}", failure.code), message: failure.message, advice: failure.advice });
-                }
-                self.emit(event);
-            }
-            IkeEvent::Warning { connection, message } => self.tell(connection, Kind::Warning, message),
-        }
-    }
-
-    /// A new pair: its inbound half works from the next tables on.
-    fn install(&mut self, event: IkeEvent) {
-        let IkeEvent::ChildInstalled { connection, child, id, selectors, transform, pfs, encapsulation, keys, rekey_at, .. } = event else {
-            return;
-        };
-        let Some(c) = self.connections.get(index(connection)) else { return };
-        let path = handoff::outer_path(encapsulation, c.config.ike.local, c.config.ike.remote);
-        let (outer_mtu, replay_window) = (self.path_mtu(c) as usize, c.config.replay_window);
-        let (local, remote) = path.addresses();
-        let made = handoff::suite(transform).and_then(|suite| {
-            if self.logs_keys {
-                self.outputs.push_back(Output::Keys(Keys::esp(local, remote, suite, &keys)));
-            }
-            let new = handoff::Negotiated { id, connection: index(connection), child, selectors, suite, path, outer_mtu, replay_window };
-            handoff::entries(new, &keys, &mut self.rng)
-        });
-        match made {
-            Ok((outbound, inbound)) => {
-                let pair = SaPair { inbound, outbound, transform, pfs, rekey_at, ready: None, proven: false };
-                self.connections[index(connection)].pairs.push(pair);
-                self.stale = true;
-            }
-            Err(error) => self.tell(connection, Kind::Warning, format!("the new SA pair cannot be used: {error}")),
-        }
-    }
-
-    fn make_ready(&mut self, connection: ConnectionId, id: tandem_ike::ChildSaId) {
-        let Some(c) = self.connections.get_mut(index(connection)) else { return };
-        let is_rekey = c.newest_of_all().is_some();
-        c.ready_count += 1;
-        let ready = c.ready_count;
-        c.last_error = None;
-        c.quick_mode_failed = false;
-        let Some(pair) = c.pair_mut(id) else { return };
-        pair.ready = Some(ready);
-        pair.proven = true;
-        let facts = pair.facts();
-        let (local, remote) = (facts.selectors.local.net, facts.selectors.remote.net);
-        let way = if pair.inbound.in_udp { "in UDP" } else { "as IP protocol 50" };
-        let message =
-            format!("IPsec SA pair: {local} <-> {remote}, {}, in {:08x} out {:08x}, {way}", pair.transform, facts.spi_in, facts.spi_out);
-        self.stale = true;
-        self.tell(connection, if is_rekey { Kind::Rekeyed } else { Kind::IpsecEstablished }, message);
     }
 
     fn tell(&mut self, connection: ConnectionId, kind: Kind, message: String) {
@@ -835,15 +623,4 @@ fn least_inner_mtu(connection: &crate::config::Connection, path_mtu: u32) -> u16
 /// As an MTU that the kernel accepts: IPv4 needs 68 bytes (RFC 791).
 fn clamp_mtu(max_inner: usize) -> u16 {
     u16::try_from(max_inner).unwrap_or(u16::MAX).max(68)
-}
-
-fn reason_text(reason: DeleteReason) -> &'static str {
-    match reason {
-        DeleteReason::Replaced => "a newer one took its place",
-        DeleteReason::Expired => "its lifetime ended",
-        DeleteReason::PeerDeleted => "the peer deleted it",
-        DeleteReason::InitialContact => "the peer began anew (INITIAL-CONTACT)",
-        DeleteReason::PeerDead => "the peer is dead",
-        DeleteReason::Closed => "closed here",
-    }
 }
